@@ -1,0 +1,52 @@
+# Sourced by scripts/interpreters: programs with a CPython inside, and programs.tsv.
+
+# frozen_programs PYTHON DIRECTORY: one executable that unpacks itself at every start, one with its files around it.
+frozen_programs() {
+    local directory=$2 way
+    "$1" -m venv "$directory/venv"
+    "$directory/venv/bin/pip" install -q pyinstaller==6.22.3
+    cd "$directory"
+    for way in onefile onedir; do
+        venv/bin/pyinstaller --"$way" --name "$way" --distpath . --log-level WARN "$repo/tests/programs/frozen_app.py"
+    done
+    rm -rf venv build ./*.spec
+}
+
+# Scripts that embedders run lie beside what runs them, so that programs.tsv holds in every clone.
+install_scripts() {
+    cp "$repo/tests/programs/frozen_app.py" "$programs/"
+    [ ! -d "$roots/sid-uwsgi" ] || {
+        cp "$repo/tests/programs/wsgi_app.py" "$roots/sid-uwsgi/srv/"
+        uwsgi_command >"$programs/uwsgi"
+        chmod +x "$programs/uwsgi"
+    }
+}
+
+# uwsgi_command: prints a script, because uWSGI sends the standard output of its applications to its standard error.
+uwsgi_command() {
+    cat <<SH
+#!/bin/sh
+# Serves HTTP on the unix socket named in UWSGI_HTTP_SOCKET, which uWSGI itself reads: a path in the root, so that
+# /tmp/x there is $roots/sid-uwsgi/tmp/x outside. The worker prints "READY pid" among uWSGI's own
+# lines. A request for /?PATH is answered with what can be read from PATH (in the root), a named pipe say.
+# SIGTERM ends it.
+exec chroot $roots/sid-uwsgi /usr/bin/uwsgi-core --plugins-dir /usr/lib/uwsgi/plugins --plugin python3 --master \\
+    --processes 1 --enable-threads --lazy-apps --die-on-term --wsgi-file /srv/wsgi_app.py 2>&1
+SH
+}
+
+# programs_table: prints programs.tsv. Each prints "READY pid" when it is in place.
+# The frozen ones and gdb end with their standard input; how to use uwsgi is said in its script.
+programs_table() {
+    local python
+    printf 'name\tkind\torigin\tcommand\n'
+    [ ! -d "$roots/sid-uwsgi" ] || program_line uwsgi embedded "$(package_of "$roots/sid-uwsgi" uwsgi-core sid)" "$programs/uwsgi"
+    [ ! -x "$(command -v gdb)" ] || program_line gdb embedded "this machine's $(gdb --version | head -n 1)" \
+        "$(command -v gdb) -nx -q -batch -x $programs/frozen_app.py"
+    [ -d "$programs/frozen" ] || return 0
+    python=$(cut -d ' ' -f 1,2 "$programs/frozen/.recipe")
+    program_line pyinstaller-onefile frozen "PyInstaller from PyPI, $python" "$programs/frozen/onefile"
+    program_line pyinstaller-onedir frozen "PyInstaller from PyPI, $python" "$programs/frozen/onedir/onedir"
+}
+
+program_line() { printf '%s\t%s\t%s\t%s\n' "$@"; }

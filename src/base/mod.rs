@@ -1,0 +1,16 @@
+//! Plain values without I/O: addresses, typed fields, bounded reads, limits, versions, problems.
+
+mod addr;
+mod field;
+mod hash;
+pub mod limits;
+mod problem;
+mod text;
+mod version;
+
+pub use addr::Addr;
+pub use field::{Field, FieldValue, Record};
+pub use hash::{AddrHasher, AddrHashing, AddrMap};
+pub use problem::{Problem, ProblemKind};
+pub use text::{display_safe, is_safe};
+pub use version::{ReleaseLevel, Version};

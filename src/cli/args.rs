@@ -1,0 +1,148 @@
+//! What can be asked for.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::time::Duration;
+
+/// Attach to a running CPython process and say what it is doing.
+///
+/// Nothing has to be prepared: no import, no restart, no debug symbols, no Python on this machine. The process is read from
+/// outside and keeps running.
+#[derive(Parser, Debug)]
+#[command(name = "pyattach", version, max_term_width = 100)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    Stack(StackArgs),
+}
+
+/// Show the Python stack of every thread of a process.
+///
+/// Stacks are read at one moment, and proved to be: without stopping anything when no thread runs Python code, else with
+/// only the thread that does stopped while it is read, usually for less than a millisecond.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = EXIT_CODES)]
+pub(super) struct StackArgs {
+    /// The process to look at
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    pub(super) pid: i32,
+
+    /// Print JSON, as described in docs/json.md, instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Whether threads may be stopped: auto stops those that would change what is being read; never stops none, and marks
+    /// stacks that cannot be proved; always stops all threads
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub(super) pause: PauseChoice,
+
+    /// Longest time a thread is kept stopped, in milliseconds
+    #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub(super) max_pause: u64,
+
+    /// Show only this thread: its id (TID), its ident, or its name. May be given several times
+    #[arg(long, value_name = "THREAD")]
+    pub(super) thread: Vec<String>,
+
+    /// Show only the main thread
+    #[arg(long)]
+    pub(super) main: bool,
+
+    /// List the threads that Python knows nothing of, too
+    #[arg(long)]
+    pub(super) native_threads: bool,
+
+    /// Print the innermost frame first
+    #[arg(long)]
+    pub(super) reverse: bool,
+
+    /// Print each thread by itself, even when several have the same stack
+    #[arg(long)]
+    pub(super) no_fold: bool,
+
+    /// Frames to print of one stack; what lies between is left out, and said so. 0 prints all. JSON always has all
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub(super) max_frames: usize,
+
+    /// Do not print source lines
+    #[arg(long)]
+    pub(super) no_source: bool,
+
+    /// When to use colours; NO_COLOR is respected
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub(super) color: ColorChoice,
+
+    /// Where to take the layout of the interpreter's structures from
+    #[arg(long, value_enum, default_value_t, value_name = "SOURCE", hide_short_help = true)]
+    pub(super) layout: LayoutArg,
+
+    /// Give up after this many seconds
+    #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(super) timeout: Duration,
+
+    /// Say how the interpreter was found and read
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    complete
+  1    failure
+  2    usage
+  3    permission refused
+  4    no such process, or not Python
+  5    a Python that is not supported
+  6    partial: something could not be read or proved; the report says what
+  130  interrupted";
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum PauseChoice {
+    #[default]
+    Auto,
+    Never,
+    Always,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum ColorChoice {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum LayoutArg {
+    /// The best that fits the process
+    #[default]
+    Auto,
+    /// What the process says of itself (3.13 and later)
+    DebugOffsets,
+    /// The tables built into pyattach
+    Table,
+    /// Debug information of the binary
+    Dwarf,
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        _ => Err("must be more than 0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

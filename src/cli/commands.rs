@@ -1,0 +1,5 @@
+//! The commands, one file each.
+
+mod stack;
+
+pub(super) use stack::stack;

@@ -1,0 +1,58 @@
+//! The command line: arguments, commands, exit codes, and all that is printed.
+
+mod args;
+mod commands;
+mod failure;
+
+use args::{Args, Command};
+use clap::Parser;
+use clap::error::ErrorKind;
+use failure::{Exit, Failure};
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+/// Runs the command that the process's arguments name.
+pub fn main() -> ExitCode {
+    crate::os::share_heap();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let result = match &args.command {
+        Command::Stack(args) => commands::stack(args, &mut out),
+    };
+    // A reader that has seen enough closes the pipe; that is no failure.
+    let result = match result.and_then(|exit| out.flush().map(|()| exit).map_err(Failure::output)) {
+        Err(failure) if failure.is_closed_pipe() => Ok(Exit::Complete),
+        result => result,
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.print(&mut io::stderr().lock());
+            failure.exit().into()
+        }
+    }
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Complete.into(),
+        _ => Exit::Usage.into(),
+    }
+}
+
+/// Whether to colour standard output.
+fn use_color(choice: args::ColorChoice) -> bool {
+    match choice {
+        args::ColorChoice::Always => true,
+        args::ColorChoice::Never => false,
+        args::ColorChoice::Auto => {
+            io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Where CPython keeps things: typed field offsets for one exact build of the interpreter.
+//!
+//! A [`Layout`] is only ever made by [`Layout::from_source`] out of named offsets. The names are CPython's own
+//! (`struct.member`), so the generated tables, DWARF and the target's `_Py_DebugOffsets` all speak the same language and
+//! can be compared with each other. A field that a version does not have is `None`; readers ask for the field, never for
+//! the version.
+//!
+//! Field names with `|` give the names the same thing had in different versions, newest first.
+
+mod table;
+mod tables;
+
+pub use table::{Build, Table};
+pub use tables::TABLES;
+
+use crate::base::{Field, FieldValue};
+use std::collections::BTreeMap;
+
+/// Offsets by CPython name (`"PyThreadState.next"`) and sizes (`"sizeof PyThreadState"`), in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offsets(BTreeMap<String, u32>);
+
+impl Offsets {
+    /// An empty set.
+    pub fn new() -> Offsets {
+        Offsets::default()
+    }
+
+    /// Sets `name`, replacing what was there.
+    pub fn set(&mut self, name: &str, offset: u32) {
+        self.0.insert(name.to_owned(), offset);
+    }
+
+    /// Forgets `name`.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
+    /// The offset of `names`, where `|` separates the names to try in order.
+    pub fn get(&self, names: &str) -> Option<u32> {
+        names.split('|').find_map(|name| self.0.get(name).copied())
+    }
+
+    /// All names and offsets, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.0.iter().map(|(name, offset)| (name.as_str(), *offset))
+    }
+}
+
+/// An offset or size that no source gave although every version has it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no offset for {0}")]
+pub struct MissingField(pub &'static str);
+
+trait FromOffset: Sized {
+    fn from_offset(name: &'static str, offset: Option<u32>) -> Result<Self, MissingField>;
+}
+
+impl<T: FieldValue> FromOffset for Field<T> {
+    fn from_offset(name: &'static str, offset: Option<u32>) -> Result<Self, MissingField> {
+        offset.map(Field::new).ok_or(MissingField(name))
+    }
+}
+
+impl<T: FieldValue> FromOffset for Option<Field<T>> {
+    fn from_offset(_: &'static str, offset: Option<u32>) -> Result<Self, MissingField> {
+        Ok(offset.map(Field::new))
+    }
+}
+
+impl FromOffset for u32 {
+    fn from_offset(name: &'static str, offset: Option<u32>) -> Result<Self, MissingField> {
+        offset.ok_or(MissingField(name))
+    }
+}
+
+impl FromOffset for Option<u32> {
+    fn from_offset(_: &'static str, offset: Option<u32>) -> Result<Self, MissingField> {
+        Ok(offset)
+    }
+}
+
+/// Where a member of a layout structure ends; sizes do not count.
+trait End {
+    fn end(&self) -> usize;
+}
+
+impl<T: FieldValue> End for Field<T> {
+    fn end(&self) -> usize {
+        Field::end(*self)
+    }
+}
+
+impl<T: FieldValue> End for Option<Field<T>> {
+    fn end(&self) -> usize {
+        self.map_or(0, Field::end)
+    }
+}
+
+impl End for u32 {
+    fn end(&self) -> usize {
+        0
+    }
+}
+
+macro_rules! layouts {
+    ($($(#[$sdoc:meta])* $sfield:ident: $sname:ident { $($(#[$doc:meta])* $field:ident: $ty:ty = $names:literal,)* })*) => {
+        $($(#[$sdoc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $sname { $($(#[$doc])* pub $field: $ty,)* }
+
+        impl $sname {
+            /// Bytes to read from the start of the structure to have all of these fields.
+            pub fn end(&self) -> usize {
+                0 $(.max(End::end(&self.$field)))*
+            }
+        })*
+
+        /// Every offset a reader may ask for, by structure.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Layout { $($(#[$sdoc])* pub $sfield: $sname,)* }
+
+        /// The names of all fields and sizes in a [`Layout`] (alternatives separated by `|`).
+        pub const FIELD_NAMES: &[&str] = &[$($($names,)*)*];
+
+        impl Layout {
+            /// Builds the layout from named offsets; fails on the first field that every version has and the source lacks.
+            pub fn from_source(offsets: &Offsets) -> Result<Layout, MissingField> {
+                Ok(Layout { $($sfield: $sname {
+                    $($field: FromOffset::from_offset($names, offsets.get($names))?,)*
+                },)* })
+            }
+        }
+    };
+}
+
+use crate::base::Addr;
+
+layouts! {
+    /// `_PyRuntimeState`, the process-wide state (`Include/internal/pycore_runtime.h`).
+    runtime: RuntimeLayout {
+        /// Newest interpreter; the list goes on through `PyInterpreterState.next`.
+        interpreters_head: Field<Addr> = "_PyRuntimeState.interpreters.head",
+        /// The main interpreter.
+        interpreters_main: Field<Addr> = "_PyRuntimeState.interpreters.main",
+        /// `pthread_t` of the main thread.
+        main_thread: Option<Field<u64>> = "_PyRuntimeState.main_thread|_PyRuntimeState.ceval.pending.main_thread",
+        /// Thread state that is shutting the runtime down, or NULL.
+        finalizing: Option<Field<Addr>> = "_PyRuntimeState._finalizing|_PyRuntimeState.finalizing",
+        /// The one GIL, up to 3.11.
+        gil: Option<Field<Addr>> = "_PyRuntimeState.ceval.gil",
+        /// Non-zero while the garbage collector runs, up to 3.8.
+        gc_collecting: Option<Field<i32>> = "_PyRuntimeState.gc.collecting",
+    }
+    /// `PyInterpreterState` (`Include/internal/pycore_interp.h`).
+    interp: InterpLayout {
+        /// Next older interpreter.
+        next: Field<Addr> = "PyInterpreterState.next",
+        /// `int64_t` id; 0 is the main interpreter.
+        id: Field<i64> = "PyInterpreterState.id",
+        /// Newest thread state.
+        threads_head: Field<Addr> = "PyInterpreterState.threads.head|PyInterpreterState.tstate_head",
+        /// `sys.modules`.
+        modules: Field<Addr> = "PyInterpreterState.imports.modules|PyInterpreterState.modules",
+        /// `sys.__dict__`.
+        sysdict: Field<Addr> = "PyInterpreterState.sysdict",
+        /// Pointer to the interpreter's GIL, from 3.12 on.
+        gil: Option<Field<Addr>> = "PyInterpreterState.ceval.gil",
+        /// Non-zero while the garbage collector runs, from 3.9 on.
+        gc_collecting: Option<Field<i32>> = "PyInterpreterState.gc.collecting",
+    }
+    /// `struct _gil_runtime_state` (`Include/internal/pycore_gil.h`).
+    gil: GilLayout {
+        /// Thread state that took the GIL last; stays set when the GIL is free.
+        last_holder: Field<Addr> = "struct _gil_runtime_state.last_holder",
+        /// 1 held, 0 free, -1 not created.
+        locked: Field<i32> = "struct _gil_runtime_state.locked",
+        /// Counts takeovers by another thread than `last_holder`.
+        switch_number: Field<u64> = "struct _gil_runtime_state.switch_number",
+        /// Start of the condition variables and mutexes that waiting threads sleep on; they reach to the end.
+        cond: Field<Addr> = "struct _gil_runtime_state.cond",
+        /// 0 when a free-threaded build runs without the GIL.
+        enabled: Option<Field<i32>> = "struct _gil_runtime_state.enabled",
+        /// Size of the structure.
+        size: u32 = "sizeof struct _gil_runtime_state",
+    }
+    /// `PyThreadState` (`Include/cpython/pystate.h`).
+    thread: ThreadLayout {
+        /// Next older thread state.
+        next: Field<Addr> = "PyThreadState.next",
+        /// Its interpreter.
+        interp: Field<Addr> = "PyThreadState.interp",
+        /// Innermost `PyFrameObject`, up to 3.10.
+        frame: Option<Field<Addr>> = "PyThreadState.frame",
+        /// Innermost `_PyCFrame`, 3.11 and 3.12.
+        cframe: Option<Field<Addr>> = "PyThreadState.cframe",
+        /// Innermost `_PyInterpreterFrame`, from 3.13 on.
+        current_frame: Option<Field<Addr>> = "PyThreadState.current_frame",
+        /// Sentinel below the outermost frame, from 3.15 on.
+        base_frame: Option<Field<Addr>> = "PyThreadState.base_frame",
+        /// `pthread_t`, what `threading.get_ident()` returns.
+        thread_id: Field<u64> = "PyThreadState.thread_id",
+        /// Kernel thread id in the innermost PID namespace, from 3.11 on.
+        native_thread_id: Option<Field<u64>> = "PyThreadState.native_thread_id",
+        /// Newest chunk of the data stack, from 3.11 on.
+        datastack_chunk: Option<Field<Addr>> = "PyThreadState.datastack_chunk",
+        /// End of the used part of the newest chunk.
+        datastack_top: Option<Field<Addr>> = "PyThreadState.datastack_top",
+        /// Attached or not, from 3.13 on; decisive in free-threaded builds.
+        state: Option<Field<i32>> = "PyThreadState.state",
+        /// Size of the structure.
+        size: u32 = "sizeof PyThreadState",
+    }
+    /// `PyFrameObject` up to 3.10 (`Include/frameobject.h`).
+    frame_object: FrameObjectLayout {
+        /// Calling frame.
+        back: Option<Field<Addr>> = "PyFrameObject.f_back",
+        /// Code object.
+        code: Option<Field<Addr>> = "PyFrameObject.f_code",
+        /// Globals dict.
+        globals: Option<Field<Addr>> = "PyFrameObject.f_globals",
+        /// Last instruction: bytes up to 3.9, code units in 3.10; -1 before the first.
+        lasti: Option<Field<i32>> = "PyFrameObject.f_lasti",
+    }
+    /// `_PyCFrame`, 3.11 and 3.12 (`Include/cpython/pystate.h`).
+    cframe: CframeLayout {
+        /// Innermost frame of this evaluation loop.
+        current_frame: Option<Field<Addr>> = "_PyCFrame.current_frame",
+        /// The evaluation loop that called this one.
+        previous: Option<Field<Addr>> = "_PyCFrame.previous",
+    }
+    /// `_PyInterpreterFrame`, from 3.11 on (`Include/internal/pycore_frame.h`, 3.14: `pycore_interpframe_structs.h`).
+    frame: FrameLayout {
+        /// Code object, or something else in frames between C and Python.
+        executable: Option<Field<Addr>> = "_PyInterpreterFrame.f_executable|_PyInterpreterFrame.f_code",
+        /// Globals dict.
+        globals: Option<Field<Addr>> = "_PyInterpreterFrame.f_globals",
+        /// Calling frame; stale in a suspended generator.
+        previous: Option<Field<Addr>> = "_PyInterpreterFrame.previous",
+        /// Instruction about to run (3.13+) or just run (3.11, 3.12).
+        instr: Option<Field<Addr>> = "_PyInterpreterFrame.instr_ptr|_PyInterpreterFrame.prev_instr",
+        /// Where the frame lives: 0 data stack, 1 generator, 2 frame object, 3 and more: between C and Python.
+        owner: Option<Field<u8>> = "_PyInterpreterFrame.owner",
+        /// Entered from C, 3.11 only.
+        is_entry: Option<Field<u8>> = "_PyInterpreterFrame.is_entry",
+        /// Which copy of the bytecode runs, free-threaded builds from 3.14 on.
+        tlbc_index: Option<Field<i32>> = "_PyInterpreterFrame.tlbc_index",
+        /// Start of the local variables; the fixed part ends here.
+        localsplus: Option<Field<Addr>> = "_PyInterpreterFrame.localsplus",
+    }
+    /// `_PyStackChunk`, from 3.11 on (`Include/cpython/pystate.h`).
+    chunk: ChunkLayout {
+        /// Older chunk.
+        previous: Option<Field<Addr>> = "_PyStackChunk.previous",
+        /// Size in bytes, this header included.
+        size: Option<Field<u64>> = "_PyStackChunk.size",
+        /// Used words in a chunk that is not the newest.
+        top: Option<Field<u64>> = "_PyStackChunk.top",
+        /// First frame.
+        data: Option<Field<Addr>> = "_PyStackChunk.data",
+    }
+    /// `PyCodeObject` (`Include/cpython/code.h`).
+    code: CodeLayout {
+        /// `CO_*` flags.
+        flags: Field<i32> = "PyCodeObject.co_flags",
+        /// Line of the `def`, or of its first decorator.
+        firstlineno: Field<i32> = "PyCodeObject.co_firstlineno",
+        /// `str`.
+        filename: Field<Addr> = "PyCodeObject.co_filename",
+        /// `str`.
+        name: Field<Addr> = "PyCodeObject.co_name",
+        /// `str`, from 3.11 on.
+        qualname: Option<Field<Addr>> = "PyCodeObject.co_qualname",
+        /// `bytes`; three formats, see the line table reader.
+        linetable: Field<Addr> = "PyCodeObject.co_linetable|PyCodeObject.co_lnotab",
+        /// The bytecode, from 3.11 on; its length is `ob_size` code units.
+        code_adaptive: Option<Field<Addr>> = "PyCodeObject.co_code_adaptive",
+        /// Frames before this instruction are still in the making, from 3.11 on.
+        firsttraceable: Option<Field<i32>> = "PyCodeObject._co_firsttraceable",
+        /// Thread-local copies of the bytecode, free-threaded builds from 3.14 on.
+        tlbc: Option<Field<Addr>> = "PyCodeObject.co_tlbc",
+        /// Bytecode as `bytes`, up to 3.10.
+        code: Option<Field<Addr>> = "PyCodeObject.co_code",
+    }
+    /// `PyObject` and `PyVarObject` (`Include/object.h`).
+    object: ObjectLayout {
+        /// The type.
+        ob_type: Field<Addr> = "PyObject.ob_type",
+        /// Number of items.
+        ob_size: Field<i64> = "PyVarObject.ob_size",
+        /// Size of the header.
+        size: u32 = "sizeof PyObject",
+    }
+    /// `PyTypeObject` and `PyHeapTypeObject` (`Include/cpython/object.h`).
+    type_object: TypeLayout {
+        /// `char *`.
+        tp_name: Field<Addr> = "PyTypeObject.tp_name",
+        /// Size of an instance.
+        tp_basicsize: Field<i64> = "PyTypeObject.tp_basicsize",
+        /// `Py_TPFLAGS_*`.
+        tp_flags: Field<u64> = "PyTypeObject.tp_flags",
+        /// Where an instance keeps its `__dict__`; meaningful up to 3.10 and for types without managed dict.
+        tp_dictoffset: Field<i64> = "PyTypeObject.tp_dictoffset",
+        /// Keys shared by instances.
+        ht_cached_keys: Field<Addr> = "PyHeapTypeObject.ht_cached_keys",
+    }
+    /// `str` (`Include/cpython/unicodeobject.h`).
+    unicode: UnicodeLayout {
+        /// In code points.
+        length: Field<i64> = "PyASCIIObject.length",
+        /// Bit field: interned, kind, compact, ascii.
+        state: Field<u32> = "PyASCIIObject.state",
+        /// Where the characters of a compact ASCII string start.
+        ascii_size: u32 = "sizeof PyASCIIObject",
+        /// Where the characters of any other compact string start.
+        compact_size: u32 = "sizeof PyCompactUnicodeObject",
+    }
+    /// `bytes` (`Include/cpython/bytesobject.h`).
+    bytes: BytesLayout {
+        /// First byte.
+        ob_sval: Field<u8> = "PyBytesObject.ob_sval",
+    }
+    /// `int` (`Include/cpython/longintrepr.h`).
+    long: LongLayout {
+        /// Sign and number of digits, from 3.12 on; before, `ob_size` has both.
+        lv_tag: Option<Field<u64>> = "PyLongObject.long_value.lv_tag",
+        /// First 30-bit digit.
+        ob_digit: Field<u32> = "PyLongObject.long_value.ob_digit|PyLongObject.ob_digit",
+    }
+    /// `dict`, its keys and values (`Include/internal/pycore_dict.h`).
+    dict: DictLayout {
+        /// `PyDictKeysObject *`.
+        ma_keys: Field<Addr> = "PyDictObject.ma_keys",
+        /// Values of a split dict, or NULL.
+        ma_values: Field<Addr> = "PyDictObject.ma_values",
+        /// Slots of the index, up to 3.10.
+        dk_size: Option<Field<i64>> = "PyDictKeysObject.dk_size",
+        /// log2 of the bytes of the index, from 3.11 on.
+        dk_log2_index_bytes: Option<Field<u8>> = "PyDictKeysObject.dk_log2_index_bytes",
+        /// 0 general, 1 all keys `str`, 2 split; from 3.11 on.
+        dk_kind: Option<Field<u8>> = "PyDictKeysObject.dk_kind",
+        /// Used entries.
+        dk_nentries: Field<i64> = "PyDictKeysObject.dk_nentries",
+        /// The index; the entries follow it.
+        dk_indices: Field<Addr> = "PyDictKeysObject.dk_indices",
+        /// First value of a split dict's values; up to 3.10 there is no header.
+        values: Option<Field<Addr>> = "PyDictValues.values",
+        /// Non-zero while inline values are in use, from 3.13 on.
+        values_valid: Option<Field<u8>> = "PyDictValues.valid",
+    }
+    /// Module objects (`Include/internal/pycore_moduleobject.h`).
+    module: ModuleLayout {
+        /// `module.__dict__`.
+        md_dict: Field<Addr> = "PyModuleObject.md_dict",
+    }
+}

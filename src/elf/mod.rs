@@ -1,0 +1,8 @@
+//! ELF files and images in memory: bytes in, facts out. All input is untrusted.
+
+pub mod debuglink;
+pub mod dwarf;
+mod dynamic;
+mod image;
+
+pub use image::{ElfError, Image, ReadAt, Section, Symbol};

@@ -1,0 +1,354 @@
+//! A consistent reading of a running process, stopping as little of it as possible.
+//!
+//! Only some threads can change Python state: with a GIL its holder, or, when it is free, whoever takes it next. The last
+//! holder may take it again without the switch count moving; any other thread moves it. In a free-threaded build every
+//! thread can. These *movers* must stand still while we read:
+//!
+//! 1. a mover that is off the CPU is watched: if it has not been put on one by the end, it never ran;
+//! 2. a mover that runs is stopped with `ptrace`, if that is allowed, and we look again whether it still is the mover;
+//! 3. everything is read; a first reading without a stop tells what memory that takes, so that the second, with the thread
+//!    stopped, is a few batched system calls;
+//! 4. GIL, lists and watches are compared with what they were. If anything moved, the reading is thrown away and we begin
+//!    again, a bounded number of times; then all threads are stopped.
+//!
+//! Threads that were not stopped and did sleep throughout are proved one by one even where the whole is not: a thread's
+//! stack changes only when that thread runs.
+
+use super::collect::{RawThread, World, collect};
+use super::gil::{GilState, read_movers};
+use super::hold::Held;
+use super::ids::{Identity, ThreadIds};
+use crate::base::{Addr, Problem, ProblemKind};
+use crate::cpython::Runtime;
+use crate::os::{StopError, TaskStat, Tasks};
+use crate::target::{Cache, Memory, ReadError, Until};
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+/// Readings with single threads stopped, before all are.
+const ATTEMPTS: u32 = 16;
+/// Readings without a stop, when stopping is not allowed.
+const ATTEMPTS_WITHOUT_STOP: u32 = 60;
+
+/// Longest time for a reading with nothing stopped.
+const UNSTOPPED: Duration = Duration::from_secs(5);
+
+/// Whether threads may be stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pause {
+    /// Where it is needed.
+    #[default]
+    Auto,
+    /// Never: what cannot be proved consistent is marked.
+    Never,
+    /// All threads, always.
+    Always,
+}
+
+/// What was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing.
+    None,
+    /// The threads that could have changed something.
+    Holder,
+    /// All threads.
+    All,
+}
+
+/// How to take a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotOptions {
+    /// Whether threads may be stopped.
+    pub pause: Pause,
+    /// Longest time a thread is kept stopped.
+    pub max_pause: Duration,
+}
+
+impl Default for SnapshotOptions {
+    fn default() -> SnapshotOptions {
+        SnapshotOptions { pause: Pause::Auto, max_pause: Duration::from_millis(1000) }
+    }
+}
+
+/// Everything read, with how it was read and what is proved of it.
+pub struct Snapshot {
+    /// What was read.
+    pub world: World,
+    /// GILs, by address.
+    pub gils: HashMap<Addr, GilState>,
+    /// The kernel's ids of Python threads, by thread state: in the target's own PID namespace, and in ours.
+    pub native_ids: HashMap<Addr, (u64, i32)>,
+    /// Names and states of threads before they were stopped, when all were.
+    pub stats: HashMap<i32, TaskStat>,
+    /// What was stopped.
+    pub mode: Mode,
+    /// How many threads were stopped for the reading that counts.
+    pub stopped_threads: usize,
+    /// Longest time a thread was stopped, over all readings.
+    pub pause: Duration,
+    /// Readings it took.
+    pub attempts: u32,
+    /// Thread states whose stack is not proved.
+    pub unproved: HashSet<Addr>,
+}
+
+/// Why there is no snapshot at all: nothing of the interpreter could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the interpreter cannot be read: {0}")]
+pub struct SnapshotError(#[from] pub ReadError);
+
+/// The GILs as they were, and the movers that run and have to be stopped.
+struct Movers {
+    gils: Vec<GilState>,
+    running: Vec<i32>,
+}
+
+/// One snapshot in the making.
+struct Session<'s> {
+    memory: &'s dyn Memory,
+    runtime: &'s Runtime,
+    tasks: &'s Tasks,
+    options: SnapshotOptions,
+    ids: ThreadIds<'s>,
+    pause: Duration,
+    attempts: u32,
+}
+
+/// Takes a snapshot. `ns_pids` are the process's ids from our PID namespace inwards. To be called from a thread that ends
+/// afterwards: that is what withdraws a stop that never came about.
+pub fn snapshot(
+    memory: &dyn Memory,
+    runtime: &Runtime,
+    tasks: &Tasks,
+    ns_pids: &[i32],
+    options: SnapshotOptions,
+) -> Result<Snapshot, SnapshotError> {
+    let ids = ThreadIds::new(memory, tasks, ns_pids);
+    Session { memory, runtime, tasks, options, ids, pause: Duration::ZERO, attempts: 0 }.run()
+}
+
+impl<'s> Session<'s> {
+    fn run(&mut self) -> Result<Snapshot, SnapshotError> {
+        let attempts = match self.options.pause {
+            Pause::Auto => ATTEMPTS,
+            Pause::Never => ATTEMPTS_WITHOUT_STOP,
+            Pause::Always => 0,
+        };
+        let mut may_stop = self.options.pause != Pause::Never;
+        for _ in 0..attempts {
+            match self.attempt() {
+                Ok(Some(snapshot)) => return Ok(snapshot),
+                // It moved, or was torn by moving: again.
+                Ok(None) | Err(ReadError::Invalid(_) | ReadError::Unmapped | ReadError::TooLarge) => {}
+                Err(ReadError::Deadline) => {
+                    may_stop = false;
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let last = if may_stop { self.read_all_stopped() } else { self.read_unproved() };
+        match last {
+            Err(ReadError::Deadline) => Ok(self.read_unproved()?),
+            result => Ok(result?),
+        }
+    }
+
+    /// One reading; `None` when it cannot be proved.
+    fn attempt(&mut self) -> Result<Option<Snapshot>, ReadError> {
+        self.attempts += 1;
+        // A torn reading can lead into a maze; then we begin again.
+        let memory = Until::new(self.memory, Instant::now() + UNSTOPPED);
+        let first = Cache::new(&memory);
+        let mut held = Held::new(self.tasks);
+        let Some(Movers { gils, running: to_stop }) = self.watch_movers(&first, &mut held)? else { return Ok(None) };
+        if to_stop.is_empty() {
+            let world = match collect(&Cache::new(&memory), self.runtime) {
+                Err(ReadError::Deadline) => return Ok(None),
+                world => world?,
+            };
+            let proved = self.is_unmoved(&world, &gils)? && held.all_slept();
+            return Ok(proved.then(|| self.finish(world, gils, Mode::None, 0, HashSet::new())));
+        }
+        if self.options.pause == Pause::Never {
+            return Ok(None);
+        }
+        // Only for the memory that it takes: this reading may be torn, and is never shown.
+        let _ = collect(&first, self.runtime);
+        let stopped = held.stop(&to_stop, self.options.max_pause);
+        let read = match held.refused.first() {
+            // Waiting for it again and again would take as long each time.
+            Some((_, StopError::Deadline)) => Err(ReadError::Deadline),
+            _ if stopped => self.read_stopped(&first, &gils),
+            _ => Ok(None),
+        };
+        self.pause = self.pause.max(held.pause());
+        let stopped = held.release().len();
+        let proved = read?.filter(|_| held.all_slept());
+        Ok(proved.map(|world| self.finish(world, gils, Mode::Holder, stopped, HashSet::new())))
+    }
+
+    /// Begins to watch the movers, and returns the GILs as they are, with the movers that run and have to be stopped. `None`
+    /// when a mover cannot be told, as in the moment in which the GIL changes hands.
+    fn watch_movers(&mut self, cache: &Cache<'_>, held: &mut Held<'s>) -> Result<Option<Movers>, ReadError> {
+        let movers = read_movers(cache, self.memory, self.runtime)?;
+        let gils = movers.iter().map(|mover| mover.gil).collect();
+        if self.runtime.free_threaded {
+            let all = self.tasks.ids().unwrap_or_default();
+            let running = held.watch(all.iter().copied());
+            return Ok(Some(Movers { gils, running }));
+        }
+        let mut tids = Vec::new();
+        for mover in movers {
+            let tid = mover.thread.and_then(|thread| self.host_id(&thread));
+            match tid {
+                Some(tid) => tids.push(tid),
+                None if mover.gil.locked => return Ok(None),
+                // Nobody has held it yet, or the last holder has ended and cannot take it again.
+                None => {}
+            }
+        }
+        Ok(Some(Movers { gils, running: held.watch(tids) }))
+    }
+
+    /// The kernel's id of a thread. Where only inference tells, that takes all threads, and is done once.
+    fn host_id(&mut self, thread: &Identity) -> Option<i32> {
+        self.ids.host(thread).or_else(|| {
+            self.ids.refresh();
+            if thread.recorded.is_some() {
+                return self.ids.host(thread);
+            }
+            let memory = Until::new(self.memory, Instant::now() + UNSTOPPED);
+            let world = collect(&Cache::new(&memory), self.runtime).ok()?;
+            self.ids.learn(&identities(&world), world.main_thread);
+            self.ids.host(thread)
+        })
+    }
+
+    /// Reads with the movers stopped, in few system calls: what the first reading took is fetched at once.
+    fn read_stopped(&self, first: &Cache<'_>, gils: &[GilState]) -> Result<Option<World>, ReadError> {
+        let memory = Until::new(self.memory, Instant::now() + self.options.max_pause);
+        let cache = Cache::new(&memory);
+        cache.prefetch(first.extents());
+        let world = collect(&cache, self.runtime)?;
+        // In the few instructions that link a frame a stack makes no sense; the next stop hits others.
+        Ok((!is_torn(&world) && self.is_unmoved(&world, gils)?).then_some(world))
+    }
+
+    /// True when GILs and lists are what they were.
+    fn is_unmoved(&self, world: &World, gils: &[GilState]) -> Result<bool, ReadError> {
+        for before in gils {
+            if GilState::read(self.memory, self.runtime, before.address)? != *before {
+                return Ok(false);
+            }
+        }
+        let word = |addr: Addr| {
+            let mut bytes = [0; 8];
+            self.memory.read(addr, &mut bytes).map(|()| Addr(u64::from_le_bytes(bytes)))
+        };
+        let layout = &self.runtime.layout;
+        for interpreter in &world.interpreters {
+            let known = interpreter.gil.is_none_or(|gil| gils.iter().any(|g| g.address == gil));
+            if !known || word(layout.interp.threads_head.of(interpreter.address))? != interpreter.threads_head {
+                return Ok(false);
+            }
+        }
+        let head = word(layout.runtime.interpreters_head.of(self.runtime.address))?;
+        Ok(world.interpreters.last().is_some_and(|newest| newest.address == head))
+    }
+
+    /// The last resort: all threads stopped, those begun meanwhile too.
+    fn read_all_stopped(&mut self) -> Result<Snapshot, ReadError> {
+        self.attempts += 1;
+        let unstopped = Until::new(self.memory, Instant::now() + UNSTOPPED);
+        let first = Cache::new(&unstopped);
+        let _ = collect(&first, self.runtime);
+        let ids = self.tasks.ids().unwrap_or_default();
+        let stats = ids.into_iter().filter_map(|tid| Some((tid, self.tasks.stat(tid)?))).collect();
+        let mut held = Held::new(self.tasks);
+        held.stop_all(self.options.max_pause);
+        let memory = Until::new(self.memory, Instant::now() + self.options.max_pause);
+        let cache = Cache::new(&memory);
+        cache.prefetch(first.extents());
+        let world = collect(&cache, self.runtime);
+        let gils = read_movers(&Cache::new(&memory), &memory, self.runtime);
+        self.pause = self.pause.max(held.pause());
+        let mut still = held.release();
+        let stopped = still.len();
+        still.extend(held.slept());
+        let mut world = world?;
+        if let Some((tid, error)) = held.refused.first() {
+            let others = match held.refused.len() - 1 {
+                0 => String::new(),
+                n => format!(", and {n} more"),
+            };
+            let message = format!("could not stop thread {tid} ({error}){others}");
+            world.problems.push(Problem::new(ProblemKind::Unproved, message));
+        }
+        let unproved = if held.refused.is_empty() { HashSet::new() } else { self.not_among(&still, &world) };
+        let mode = if stopped > 0 { Mode::All } else { Mode::None };
+        let gils = gils?.into_iter().map(|m| m.gil).collect();
+        Ok(Snapshot { stats, ..self.finish(world, gils, mode, stopped, unproved) })
+    }
+
+    /// The best that can be had without stopping: every thread is watched by itself, and those that ran are marked.
+    fn read_unproved(&mut self) -> Result<Snapshot, ReadError> {
+        self.attempts += 1;
+        let mut held = Held::new(self.tasks);
+        held.watch(self.tasks.ids().unwrap_or_default());
+        let memory = Until::new(self.memory, Instant::now() + UNSTOPPED);
+        let world = collect(&Cache::new(&memory), self.runtime)?;
+        let gils = read_movers(&Cache::new(self.memory), self.memory, self.runtime)?;
+        let unproved = self.not_among(&held.slept(), &world);
+        Ok(self.finish(world, gils.into_iter().map(|m| m.gil).collect(), Mode::None, 0, unproved))
+    }
+
+    fn not_among(&mut self, still: &HashSet<i32>, world: &World) -> HashSet<Addr> {
+        self.ids.refresh();
+        self.ids.learn(&identities(world), world.main_thread);
+        let moved = |thread: &Identity| self.ids.host(thread).is_none_or(|tid| !still.contains(&tid));
+        identities(world).into_iter().filter(moved).map(|thread| thread.thread).collect()
+    }
+
+    fn finish(
+        &mut self,
+        mut world: World,
+        gils: Vec<GilState>,
+        mode: Mode,
+        stopped_threads: usize,
+        unproved: HashSet<Addr>,
+    ) -> Snapshot {
+        if !unproved.is_empty() {
+            let message = match unproved.len() {
+                1 => "1 thread ran while it was read: its stack is not proved".to_owned(),
+                n => format!("{n} threads ran while they were read: their stacks are not proved"),
+            };
+            world.problems.push(Problem::new(ProblemKind::Unproved, message));
+        }
+        let threads = identities(&world);
+        self.ids.refresh();
+        self.ids.learn(&threads, world.main_thread);
+        let id = |thread: &Identity| Some((thread.thread, (self.ids.own(thread)?, self.ids.host(thread)?)));
+        Snapshot {
+            gils: gils.into_iter().map(|gil| (gil.address, gil)).collect(),
+            native_ids: threads.iter().filter_map(id).collect(),
+            stats: HashMap::new(),
+            world,
+            mode,
+            stopped_threads,
+            pause: self.pause,
+            attempts: self.attempts,
+            unproved,
+        }
+    }
+}
+
+fn identities(world: &World) -> Vec<Identity> {
+    world.threads().map(RawThread::identity).collect()
+}
+
+/// True when a stack is one that a thread at rest cannot have.
+fn is_torn(world: &World) -> bool {
+    world.threads().any(|t| matches!(t.error, Some(ReadError::Invalid(_) | ReadError::Unmapped)))
+}

@@ -1,0 +1,87 @@
+//! What the two frame walkers share: where a walk stands, how it ends, and the guard against stacks that never end.
+
+use crate::base::{Addr, limits};
+use crate::target::ReadError;
+
+/// A frame as found in the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameRef {
+    /// The frame itself.
+    pub(super) address: Addr,
+    /// Its code object.
+    pub(super) code: Addr,
+    /// Its globals.
+    pub(super) globals: Addr,
+    /// Where it is in the bytecode, in the version's own terms.
+    pub(super) instruction: InstructionRef,
+}
+
+/// Where a frame is in its bytecode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InstructionRef {
+    /// `f_lasti` as it is.
+    Lasti(i32),
+    /// Address of an instruction, with the index of the copy of the bytecode it belongs to.
+    Pointer(Addr, i32),
+}
+
+/// A walk from the innermost frame outwards, which can be taken up again when memory was missing.
+#[derive(Debug)]
+pub(super) struct Walk {
+    /// Frames found so far, innermost first.
+    pub(super) frames: Vec<FrameRef>,
+    /// Where the walk goes on.
+    pub(super) next: Addr,
+    /// The frame looked at last lies between C and Python, or was entered from C: the stack may end behind it.
+    pub(super) at_boundary: bool,
+    /// Evaluation loop whose frames are being walked, where those are chained (3.11, 3.12).
+    pub(super) cframe: Addr,
+    steps: usize,
+    guard: Addr,
+    guard_moves_at: usize,
+}
+
+impl Walk {
+    pub(super) fn from(next: Addr) -> Walk {
+        Walk {
+            frames: Vec::new(),
+            next,
+            at_boundary: true,
+            cframe: Addr::NULL,
+            steps: 0,
+            guard: Addr::NULL,
+            guard_moves_at: 1,
+        }
+    }
+
+    /// Counts a step to `address`, by Brent's method: the guard stays behind and is met again only on a circle.
+    pub(super) fn step(&mut self, address: Addr) -> Result<(), ReadError> {
+        if address == self.guard {
+            return Err(ReadError::Invalid("stack: it goes round in a circle"));
+        }
+        self.steps += 1;
+        if self.steps > limits::FRAMES {
+            return Err(ReadError::TooLarge);
+        }
+        if self.steps >= self.guard_moves_at {
+            self.guard = address;
+            self.guard_moves_at *= 2;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn circles_are_found_and_long_stacks_are_not_circles() {
+        let mut walk = Walk::from(Addr(1));
+        assert!((1..20_000u64).all(|i| walk.step(Addr(i * 8)).is_ok()));
+        for period in [1u64, 2, 3, 7, 1000] {
+            let mut walk = Walk::from(Addr(1));
+            assert!((0..).take(5 * period as usize + 5).any(|i| walk.step(Addr(8 + i % period)).is_err()));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `str` (PEP 393).
+
+use super::Objects;
+use crate::base::{Addr, limits};
+use crate::target::{Extent, ReadError};
+
+/// Enough for the header and the characters of most names and paths, so that one read gets both.
+const FIRST_READ: usize = 128;
+
+impl Objects<'_> {
+    /// The text of a `str`. Lone surrogates, by which Python carries undecodable bytes of file names, become `\udcXX`.
+    pub fn str(&self, object: Addr) -> Result<String, ReadError> {
+        let layout = &self.layout.unicode;
+        let header = self.bytes(object, layout.ascii_size as usize)?;
+        let invalid = ReadError::Invalid("str");
+        let length = header.record().get(layout.length).ok_or(invalid)?;
+        let length = usize::try_from(length).map_err(|_| invalid)?;
+        if length > limits::STRING_CHARS {
+            return Err(ReadError::TooLarge);
+        }
+        let state = header.record().get(layout.state).ok_or(invalid)? >> self.quirks.unicode_kind_shift;
+        let (kind, compact, ascii) = ((state & 7) as usize, state & 8 != 0, state & 16 != 0);
+        if !compact || !matches!(kind, 1 | 2 | 4) || (ascii && kind != 1) {
+            return Err(invalid);
+        }
+        let start = if ascii { layout.ascii_size } else { layout.compact_size };
+        let data = self.cache.bytes(object.offset(u64::from(start)), length * kind)?;
+        self.cache.work(data.len() / 8)?;
+        decode(&data, kind, ascii).ok_or(invalid)
+    }
+
+    /// What to prefetch before many strings are read.
+    pub fn str_extent(object: Addr) -> Extent {
+        // Within the object's own page, so that a short string before unmapped memory is still read.
+        let to_page_end = 0x1000 - (object.0 & 0xfff) as usize;
+        Extent { addr: object, len: FIRST_READ.min(to_page_end) }
+    }
+
+    /// A `str`, checked to be one: for pointers of which that is not certain.
+    pub fn checked_str(&self, object: Addr) -> Result<String, ReadError> {
+        match &*self.type_name(object)? {
+            "str" => self.str(object),
+            _ => Err(ReadError::Invalid("str")),
+        }
+    }
+}
+
+fn decode(data: &[u8], kind: usize, ascii: bool) -> Option<String> {
+    let mut text = String::with_capacity(data.len());
+    for unit in data.chunks_exact(kind) {
+        let point = match *unit {
+            [a] if ascii && a >= 0x80 => return None,
+            [a] => u32::from(a),
+            [a, b] => u32::from(u16::from_le_bytes([a, b])),
+            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
+            _ => return None,
+        };
+        match char::from_u32(point) {
+            Some(c) => text.push(c),
+            None if (0xd800..0xe000).contains(&point) => text.push_str(&format!("\\u{point:04x}")),
+            None => return None,
+        }
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+
+    #[test]
+    fn all_kinds_are_decoded() {
+        assert_eq!(decode(b"abc", 1, true).as_deref(), Some("abc"));
+        assert_eq!(decode(&[0xe9], 1, false).as_deref(), Some("é"));
+        assert_eq!(decode(&[0x0d, 0x54], 2, false).as_deref(), Some("名"));
+        assert_eq!(decode(&[0, 0xf6, 1, 0], 4, false).as_deref(), Some("😀"));
+    }
+
+    #[test]
+    fn undecodable_file_names_keep_their_bytes_visible() {
+        assert_eq!(decode(&[0xff, 0xdc], 2, false).as_deref(), Some("\\udcff"));
+    }
+
+    #[test]
+    fn what_no_string_can_hold_is_refused() {
+        assert_eq!(decode(&[0x80], 1, true), None);
+        assert_eq!(decode(&[0, 0, 0x11, 0], 4, false), None);
+    }
+}

@@ -1,0 +1,85 @@
+//! What is mapped into a process: files, to find the interpreter in, and anonymous memory, to scan as a last resort.
+
+use procfs::process::{MMPermissions, MMapPath, MemoryMap, MemoryMaps};
+use std::fs::File;
+
+use super::files::{open_as_seen_by, open_regular};
+use crate::base::{Addr, limits};
+use crate::target::Extent;
+
+/// One file as mapped: all its segments.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// Path in the target's own root, without `" (deleted)"`.
+    pub path: String,
+    /// Where its offset 0 is mapped; `None` when the ELF header itself is not mapped.
+    pub base: Option<Addr>,
+    /// True when the file is no longer under this path.
+    pub deleted: bool,
+    /// True when a segment of it may be executed.
+    pub executable: bool,
+    /// First mapping, for `/proc/PID/map_files`.
+    first: (u64, u64),
+    pid: i32,
+}
+
+impl Module {
+    /// Files that may hold what is mapped, best first: the inode itself, then whatever is at the path in the target's root.
+    pub fn open(&self) -> impl Iterator<Item = File> + '_ {
+        let (start, end) = self.first;
+        let by_inode = move || open_regular(&format!("/proc/{}/map_files/{start:x}-{end:x}", self.pid));
+        let by_path = || open_as_seen_by(self.pid, &self.path).filter(|_| !self.deleted);
+        let exe = || open_regular(&format!("/proc/{}/exe", self.pid));
+        let ways: [Box<dyn Fn() -> Option<File>>; 3] = [Box::new(by_inode), Box::new(by_path), Box::new(exe)];
+        ways.into_iter().filter_map(|open| open())
+    }
+}
+
+/// Everything that is mapped.
+pub struct Modules {
+    /// Mapped files, in the order of their addresses.
+    pub files: Vec<Module>,
+    /// Private writable memory, of files and anonymous: where a runtime can be.
+    pub writable: Vec<Extent>,
+}
+
+impl Modules {
+    pub(super) fn new(pid: i32, maps: MemoryMaps) -> Modules {
+        let mut modules = Modules { files: Vec::new(), writable: Vec::new() };
+        let mut key = None;
+        for map in maps.into_iter().take(limits::MAPPINGS) {
+            let (start, end) = map.address;
+            if map.perms.contains(MMPermissions::READ | MMPermissions::WRITE) {
+                modules.writable.push(Extent { addr: Addr(start), len: (end - start) as usize });
+            }
+            let MMapPath::Path(path) = &map.pathname else { continue };
+            if key != Some((map.dev, map.inode)) || modules.starts_anew(&map) {
+                let path = path.to_string_lossy();
+                let live = path.strip_suffix(" (deleted)");
+                modules.files.push(Module {
+                    path: live.unwrap_or(&path).to_owned(),
+                    base: (map.offset == 0).then_some(Addr(start)),
+                    deleted: live.is_some(),
+                    executable: false,
+                    first: (start, end),
+                    pid,
+                });
+                key = Some((map.dev, map.inode));
+            }
+            if let Some(module) = modules.files.last_mut() {
+                module.executable |= map.perms.contains(MMPermissions::EXECUTE);
+            }
+        }
+        modules
+    }
+
+    /// True when a mapping of the same file as the last one begins a second copy of it.
+    fn starts_anew(&self, map: &MemoryMap) -> bool {
+        map.offset == 0 && self.files.last().is_some_and(|last| last.base.is_some() && last.executable)
+    }
+
+    /// True when nothing is mapped, as in a process that has given up its memory.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.writable.is_empty()
+    }
+}

@@ -1,0 +1,127 @@
+//! Memory of a live process: `process_vm_readv` in batches, or `/proc/PID/mem` where a seccomp filter or an old kernel
+//! refuses the former.
+
+use crate::base::Addr;
+use crate::target::{Batch, Extent, Memory, ReadError};
+use nix::errno::Errno;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+use std::cell::OnceCell;
+use std::fs::File;
+use std::io::IoSliceMut;
+use std::os::unix::fs::FileExt;
+
+/// `IOV_MAX`: pieces one system call takes.
+const PIECES_PER_CALL: usize = 1024;
+
+/// The memory of a process.
+pub struct ProcessMemory {
+    pid: Pid,
+    /// Set once `process_vm_readv` itself was refused.
+    mem_file: OnceCell<Option<File>>,
+}
+
+impl ProcessMemory {
+    /// The memory of `pid`; nothing is opened yet.
+    pub fn new(pid: i32) -> ProcessMemory {
+        ProcessMemory { pid: Pid::from_raw(pid), mem_file: OnceCell::new() }
+    }
+
+    /// Name of the way memory is read.
+    pub fn method(&self) -> &'static str {
+        if self.mem_file.get().is_some_and(Option::is_some) { "/proc/PID/mem" } else { "process_vm_readv" }
+    }
+
+    fn mem_file(&self) -> Option<&File> {
+        self.mem_file.get_or_init(|| File::open(format!("/proc/{}/mem", self.pid)).ok()).as_ref()
+    }
+
+    fn read_by_file(&self, file: &File, addr: Addr, buf: &mut [u8]) -> Result<(), ReadError> {
+        match file.read_exact_at(buf, addr.0) {
+            Ok(()) => Ok(()),
+            // End of file is what /proc/PID/mem says once the process has given up its memory.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof && addr.0 < 1 << 47 => Err(ReadError::Gone),
+            Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::EIO | Errno::EFAULT | Errno::EINVAL) | None => Err(ReadError::Unmapped),
+                Some(errno) => Err(from_errno(errno)),
+            },
+        }
+    }
+
+    /// Reads pieces from the front until one fails; the number of bytes read in all.
+    fn read_front(&self, extents: &[Extent], buf: &mut [u8]) -> Result<usize, Errno> {
+        let remote: Vec<RemoteIoVec> =
+            extents.iter().map(|e| RemoteIoVec { base: e.addr.0 as usize, len: e.len }).collect();
+        process_vm_readv(self.pid, &mut [IoSliceMut::new(buf)], &remote)
+    }
+
+    fn read_batch(&self, extents: &[Extent], batch: &mut Batch) {
+        let mut rest = extents;
+        let mut buf = vec![0; extents.iter().map(|e| e.len).sum()];
+        while !rest.is_empty() {
+            let wanted: usize = rest.iter().map(|e| e.len).sum();
+            let (got, error) = match self.read_front(rest, buf.get_mut(..wanted).unwrap_or_default()) {
+                Ok(got) => (got, ReadError::Unmapped),
+                Err(Errno::EFAULT) => (0, ReadError::Unmapped),
+                Err(errno) => (0, from_errno(errno)),
+            };
+            let mut at = 0;
+            let mut done = 0;
+            for extent in rest {
+                if at + extent.len > got {
+                    break;
+                }
+                batch.push(Ok(buf.get(at..at + extent.len).unwrap_or_default()));
+                at += extent.len;
+                done += 1;
+            }
+            if done < rest.len() {
+                batch.push(Err(error));
+                done += 1;
+            }
+            rest = rest.get(done..).unwrap_or_default();
+        }
+    }
+}
+
+fn from_errno(errno: Errno) -> ReadError {
+    match errno {
+        Errno::EFAULT => ReadError::Unmapped,
+        Errno::ESRCH => ReadError::Gone,
+        Errno::EPERM | Errno::EACCES => ReadError::Denied,
+        other => ReadError::Os(other),
+    }
+}
+
+impl Memory for ProcessMemory {
+    fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), ReadError> {
+        if let Some(Some(file)) = self.mem_file.get() {
+            return self.read_by_file(file, addr, buf);
+        }
+        let len = buf.len();
+        match self.read_front(&[Extent { addr, len }], buf) {
+            Ok(got) if got == len => Ok(()),
+            Ok(_) => Err(ReadError::Unmapped),
+            Err(errno @ (Errno::ENOSYS | Errno::EPERM | Errno::EACCES)) => match self.mem_file() {
+                Some(file) => self.read_by_file(file, addr, buf),
+                None => Err(from_errno(errno)),
+            },
+            Err(errno) => Err(from_errno(errno)),
+        }
+    }
+
+    fn read_many(&self, extents: &[Extent]) -> Batch {
+        let mut batch = Batch::default();
+        if let Some(Some(file)) = self.mem_file.get() {
+            for extent in extents {
+                let mut bytes = vec![0; extent.len];
+                batch.push(self.read_by_file(file, extent.addr, &mut bytes).map(|()| bytes.as_slice()));
+            }
+            return batch;
+        }
+        for some in extents.chunks(PIECES_PER_CALL) {
+            self.read_batch(some, &mut batch);
+        }
+        batch
+    }
+}

@@ -1,0 +1,239 @@
+//! From a snapshot to the report.
+
+use super::model::*;
+use crate::base::{Addr, Problem, ProblemKind};
+use crate::cpython::Runtime;
+use crate::interp::{Code, CodeKind, GilState, Mode, RawFrame, RawThread, Snapshot, World, position};
+use crate::os::{ProcessFacts, TaskStat, Tasks};
+use crate::target::ReadError;
+use std::collections::{HashMap, HashSet};
+
+/// Puts the report together; reads name and state of each thread.
+pub(super) fn build(
+    pid: i32,
+    facts: &ProcessFacts,
+    runtime: &Runtime,
+    tasks: &Tasks,
+    snapshot: Snapshot,
+    native_threads: bool,
+) -> StackReport {
+    let builder = Builder { facts, runtime, tasks, snapshot: &snapshot };
+    let threads = builder.threads();
+    let known: HashSet<i32> = threads.iter().filter_map(|t| t.tid).collect();
+    let native: Vec<i32> = tasks.ids().unwrap_or_default().into_iter().filter(|tid| !known.contains(tid)).collect();
+    StackReport {
+        schema: STACK_SCHEMA,
+        process: ProcessReport {
+            pid,
+            ns_pids: facts.ns_pids.clone(),
+            exe: facts.exe.clone(),
+            cmdline: facts.cmdline.clone(),
+        },
+        python: python_report(runtime),
+        snapshot: SnapshotReport {
+            mode: match snapshot.mode {
+                Mode::None => SnapshotMode::None,
+                Mode::Holder => SnapshotMode::Holder,
+                Mode::All => SnapshotMode::All,
+            },
+            stopped_threads: snapshot.stopped_threads,
+            pause_us: snapshot.pause.as_micros() as u64,
+            attempts: snapshot.attempts,
+            consistent: snapshot.unproved.is_empty(),
+        },
+        interpreters: builder.interpreters(),
+        threads,
+        native_thread_count: native.len(),
+        native_threads: native_threads.then(|| native.into_iter().map(|tid| builder.native_thread(tid)).collect()),
+        problems: builder.problems(),
+    }
+}
+
+fn python_report(runtime: &Runtime) -> PythonReport {
+    PythonReport {
+        version: runtime.version.to_string(),
+        free_threaded: runtime.free_threaded,
+        debug_build: runtime.debug_build,
+        layout_source: runtime.layout_source.to_string(),
+        found_by: runtime.found_by.to_string(),
+        runtime_address: runtime.address.to_string(),
+        module: runtime.module.clone(),
+    }
+}
+
+struct Builder<'b> {
+    facts: &'b ProcessFacts,
+    runtime: &'b Runtime,
+    tasks: &'b Tasks,
+    snapshot: &'b Snapshot,
+}
+
+impl Builder<'_> {
+    fn world(&self) -> &World {
+        &self.snapshot.world
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.world().problems.clone();
+        if self.world().finalizing {
+            problems.push(Problem::new(ProblemKind::Note, "the interpreter is shutting down"));
+        }
+        match (self.facts.state, self.facts.tracer) {
+            (_, Some(tracer)) => problems.push(Problem::new(
+                ProblemKind::Note,
+                format!("the process is traced by process {tracer}, for example a debugger"),
+            )),
+            ('T', _) => problems.push(Problem::new(
+                ProblemKind::Note,
+                "the process is stopped (by SIGSTOP, or from a terminal); kill -CONT lets it go on",
+            )),
+            _ => {}
+        }
+        problems
+    }
+
+    fn gil(&self, address: Option<Addr>) -> Option<&GilState> {
+        self.snapshot.gils.get(&address?).filter(|gil| gil.enabled)
+    }
+
+    fn interpreters(&self) -> Vec<Interpreter> {
+        let gil = |gil: &GilState| Gil {
+            locked: gil.locked,
+            holder_tid: Some(gil.last_holder)
+                .filter(|_| gil.locked)
+                .and_then(|holder| Some(self.snapshot.native_ids.get(&holder)?.1)),
+        };
+        let interpreter = |raw: &crate::interp::RawInterpreter| Interpreter {
+            id: raw.id,
+            gil: self.gil(raw.gil).map(gil),
+            gc_collecting: raw.gc_collecting,
+        };
+        self.world().interpreters.iter().map(interpreter).collect()
+    }
+
+    fn threads(&self) -> Vec<Thread> {
+        let mut positions = HashMap::new();
+        let mut threads = Vec::new();
+        for interpreter in &self.world().interpreters {
+            let gil = self.gil(interpreter.gil);
+            for raw in &interpreter.threads {
+                threads.push(self.thread(interpreter.id, gil, raw, &mut positions));
+            }
+        }
+        threads
+    }
+
+    fn thread(
+        &self,
+        interpreter: i64,
+        gil: Option<&GilState>,
+        raw: &RawThread,
+        positions: &mut HashMap<(Addr, Option<i64>), Frame>,
+    ) -> Thread {
+        let ids = self.snapshot.native_ids.get(&raw.address);
+        let tid = ids.map(|(_, host)| *host);
+        let stat = tid.and_then(|tid| self.stat(tid));
+        let holds_gil = gil.map(|gil| gil.locked && gil.last_holder == raw.address);
+        let runs = stat.as_ref().is_some_and(|s| s.state == 'R');
+        let waits = |gil: &GilState| self.waits_for(gil, tid?, holds_gil == Some(true), runs);
+        let unproved = self.snapshot.unproved.contains(&raw.address);
+        Thread {
+            interpreter,
+            tid,
+            ns_tid: ids.filter(|_| self.facts.ns_pids.len() > 1).map(|(own, _)| *own as i32),
+            ident: format!("{:#x}", raw.ident),
+            name: raw.name.name.clone(),
+            os_name: stat.as_ref().map(|s| s.name.clone()),
+            main: self.world().main_thread.map(|main| main == raw.ident && interpreter == 0),
+            daemon: raw.name.daemon,
+            os_state: stat.map(|s| s.state.to_string()),
+            holds_gil,
+            waits_for_gil: gil.and_then(waits),
+            attached: raw.attached,
+            consistent: !unproved,
+            frames: raw.frames.iter().filter_map(|frame| self.frame(frame, positions)).collect(),
+            problems: thread_problems(raw, unproved),
+        }
+    }
+
+    /// A waiting thread sleeps on the GIL's condition variable. The futex word tells, with glibc; musl's waiters sleep on
+    /// words of their own, so there it remains unknown; as with one that is awake for the moment in which it asks the holder
+    /// for the GIL.
+    fn waits_for(&self, gil: &GilState, tid: i32, holds: bool, runs: bool) -> Option<bool> {
+        if holds || !gil.locked {
+            return Some(false);
+        }
+        match self.tasks.futex_word(tid) {
+            Some(word) => Some(gil.is_waited_on_at(self.runtime, word)).filter(|waits| *waits || !self.is_musl()),
+            None => (!runs).then_some(false),
+        }
+    }
+
+    /// Name and state: from before threads were stopped, where all were.
+    fn stat(&self, tid: i32) -> Option<TaskStat> {
+        self.snapshot.stats.get(&tid).cloned().or_else(|| self.tasks.stat(tid))
+    }
+
+    fn is_musl(&self) -> bool {
+        self.runtime.is_musl
+    }
+
+    fn frame(&self, raw: &RawFrame, positions: &mut HashMap<(Addr, Option<i64>), Frame>) -> Option<Frame> {
+        if let Some(frame) = positions.get(&(raw.code, raw.offset)) {
+            let module = self.world().modules.get(&raw.globals).cloned();
+            return Some(Frame { module, ..frame.clone() });
+        }
+        let code = self.world().codes.get(&raw.code)?.as_ref().ok()?;
+        let frame = self.new_frame(raw, code);
+        positions.insert((raw.code, raw.offset), frame.clone());
+        Some(frame)
+    }
+
+    fn new_frame(&self, raw: &RawFrame, code: &Code) -> Frame {
+        let at = position(self.runtime.quirks.line_table, &code.line_table, code.first_line, raw.offset);
+        Frame {
+            kind: match code.kind {
+                CodeKind::Function => FrameKind::Function,
+                CodeKind::Generator => FrameKind::Generator,
+                CodeKind::Coroutine => FrameKind::Coroutine,
+                CodeKind::AsyncGenerator => FrameKind::AsyncGenerator,
+                CodeKind::Module => FrameKind::Module,
+                CodeKind::Class => FrameKind::Class,
+            },
+            function: code.qualname.clone().unwrap_or_else(|| code.name.clone()),
+            name: code.name.clone(),
+            module: self.world().modules.get(&raw.globals).cloned(),
+            file: code.filename.clone(),
+            line: at.line,
+            end_line: at.end_line,
+            column: at.column,
+            end_column: at.end_column,
+        }
+    }
+
+    fn native_thread(&self, tid: i32) -> NativeThread {
+        let stat = self.tasks.stat(tid);
+        NativeThread {
+            tid,
+            os_name: stat.as_ref().map(|s| s.name.clone()),
+            os_state: stat.map(|s| s.state.to_string()),
+        }
+    }
+}
+
+fn thread_problems(raw: &RawThread, unproved: bool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if let Some(error) = raw.error {
+        let kind = match error {
+            ReadError::TooLarge => ProblemKind::Limit,
+            ReadError::Invalid(_) => ProblemKind::Invalid,
+            ReadError::Gone => ProblemKind::Gone,
+            _ => ProblemKind::Unreadable,
+        };
+        problems.push(Problem::new(kind, format!("the stack could not be read further than this: {error}")));
+    }
+    if unproved {
+        problems.push(Problem::new(ProblemKind::Unproved, "it ran while it was read, so this stack is not proved"));
+    }
+    problems
+}

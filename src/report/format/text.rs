@@ -1,0 +1,259 @@
+//! The report for people: like Python's tracebacks, one a thread.
+
+use super::fold::{Item, fold, items};
+use super::frames;
+use crate::base::{Problem, ProblemKind, display_safe};
+use crate::report::model::{SnapshotMode, StackReport, Thread};
+use crate::report::source::SourceFiles;
+use std::io::{self, Write};
+
+/// How to write it.
+pub struct TextOptions<'s> {
+    /// Innermost frame first.
+    pub reverse: bool,
+    /// Threads with the same stack become one.
+    pub fold: bool,
+    /// Frames shown of one stack; 0 for all.
+    pub max_frames: usize,
+    /// Colours and bold type.
+    pub color: bool,
+    /// Say how the interpreter was found and read.
+    pub verbose: bool,
+    /// Where source lines come from; `None` shows none.
+    pub sources: Option<&'s mut SourceFiles>,
+}
+
+/// Names listed of threads that are shown as one.
+const NAMES_SHOWN: usize = 8;
+
+/// Writes the report.
+pub fn write_text(out: &mut dyn Write, report: &StackReport, options: &mut TextOptions<'_>) -> io::Result<()> {
+    write_head(out, report, options)?;
+    for group in fold(&report.threads, options.fold) {
+        writeln!(out)?;
+        write_group(out, report, &group, options)?;
+    }
+    write_native(out, report)?;
+    if !report.problems.is_empty() {
+        writeln!(out)?;
+        write_problems(out, &report.problems, "", options)?;
+    }
+    Ok(())
+}
+
+fn write_head(out: &mut dyn Write, report: &StackReport, options: &TextOptions<'_>) -> io::Result<()> {
+    let process = &report.process;
+    let command = match process.cmdline.is_empty() {
+        true => process.exe.clone().unwrap_or_default(),
+        false => process.cmdline.join(" "),
+    };
+    let inside: Vec<String> = process.ns_pids.iter().skip(1).map(i32::to_string).collect();
+    let inside = if inside.is_empty() { String::new() } else { format!(" (inside: {})", inside.join(", ")) };
+    writeln!(out, "Process {}{inside}: {}", process.pid, display_safe(&command))?;
+    let python = &report.python;
+    let mut traits = Vec::new();
+    if python.free_threaded {
+        traits.push("free-threaded");
+    }
+    if python.debug_build {
+        traits.push("debug build");
+    }
+    let traits = if traits.is_empty() { String::new() } else { format!(" {}", traits.join(", ")) };
+    writeln!(out, "CPython {}{traits} ({}), {}", python.version, display_safe(&python.module), how(report))?;
+    if options.verbose {
+        writeln!(
+            out,
+            "Runtime at {} by {}; layout: {}",
+            python.runtime_address,
+            python.found_by,
+            display_safe(&python.layout_source)
+        )?;
+    }
+    for interpreter in report.interpreters.iter().filter(|i| i.gc_collecting) {
+        writeln!(out, "The garbage collector of interpreter {} is running", interpreter.id)?;
+    }
+    Ok(())
+}
+
+/// How it was read, in a few words.
+fn how(report: &StackReport) -> String {
+    let snapshot = &report.snapshot;
+    let stopped = match snapshot.stopped_threads {
+        1 => "1 thread".to_owned(),
+        n => format!("{n} threads"),
+    };
+    let how = match snapshot.mode {
+        SnapshotMode::None if snapshot.pause_us == 0 => "read without stopping it".to_owned(),
+        SnapshotMode::None => format!("read without stopping it (stopped before for {} µs)", snapshot.pause_us),
+        SnapshotMode::Holder | SnapshotMode::All => format!("{stopped} stopped for {} µs", snapshot.pause_us),
+    };
+    if snapshot.consistent { how } else { format!("{how}; NOT CONSISTENT") }
+}
+
+fn write_group(
+    out: &mut dyn Write,
+    report: &StackReport,
+    group: &[&Thread],
+    options: &mut TextOptions<'_>,
+) -> io::Result<()> {
+    let Some(thread) = group.first() else { return Ok(()) };
+    let order = if options.reverse { "innermost frame first" } else { "most recent call last" };
+    let (bold, plain) = if options.color { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let title = match group.len() {
+        1 => title(thread),
+        n => format!("{n} threads with the same stack: {}", names(group)),
+    };
+    let state = state(report, thread);
+    writeln!(out, "{bold}{title}{plain}{state} ({order}):")?;
+    if thread.frames.is_empty() {
+        writeln!(out, "  no Python frame: it is not running Python code")?;
+    }
+    write_frames(out, thread, options)?;
+    write_problems(out, &thread.problems, "  ", options)
+}
+
+fn title(thread: &Thread) -> String {
+    let id = match (thread.tid, thread.ns_tid) {
+        (Some(tid), Some(own)) => format!("{tid} (inside: {own})"),
+        (Some(tid), None) => tid.to_string(),
+        (None, _) => format!("with ident {}", thread.ident),
+    };
+    match (&thread.name, &thread.os_name) {
+        (Some(name), _) => format!("Thread {id} \"{}\"", display_safe(name)),
+        (None, Some(os_name)) => format!("Thread {id} [{}]", display_safe(os_name)),
+        (None, None) => format!("Thread {id}"),
+    }
+}
+
+fn names(group: &[&Thread]) -> String {
+    let name = |t: &&Thread| match (&t.name, t.tid) {
+        (Some(name), Some(tid)) => format!("\"{}\" {tid}", display_safe(name)),
+        (Some(name), None) => format!("\"{}\"", display_safe(name)),
+        (None, Some(tid)) => tid.to_string(),
+        (None, None) => t.ident.clone(),
+    };
+    let mut names: Vec<String> = group.iter().take(NAMES_SHOWN).map(name).collect();
+    if group.len() > NAMES_SHOWN {
+        names.push(format!("and {} more", group.len() - NAMES_SHOWN));
+    }
+    names.join(", ")
+}
+
+/// What is known of the thread's standing, as ", main thread, holds the GIL, asleep".
+fn state(report: &StackReport, thread: &Thread) -> String {
+    let mut words = Vec::new();
+    if report.interpreters.len() > 1 {
+        words.push(format!("interpreter {}", thread.interpreter));
+    }
+    if thread.main == Some(true) {
+        words.push("main thread".to_owned());
+    }
+    if thread.daemon == Some(true) {
+        words.push("daemon".to_owned());
+    }
+    match (thread.holds_gil, thread.waits_for_gil) {
+        (Some(true), _) => words.push("holds the GIL".to_owned()),
+        (_, Some(true)) => words.push("waits for the GIL".to_owned()),
+        _ => {}
+    }
+    if thread.attached == Some(true) {
+        words.push("attached".to_owned());
+    }
+    words.extend(thread.os_state.as_deref().map(state_word));
+    if !thread.consistent {
+        words.push("NOT PROVED".to_owned());
+    }
+    words.into_iter().map(|word| format!(", {word}")).collect()
+}
+
+/// A state letter of `/proc` in words (`proc_pid_stat(5)`).
+fn state_word(letter: &str) -> String {
+    match letter {
+        "R" => "running",
+        "S" | "I" => "asleep",
+        "D" => "in uninterruptible sleep",
+        "T" => "stopped",
+        "t" => "stopped by a tracer",
+        "Z" | "X" => "ended",
+        other => return format!("state {other}"),
+    }
+    .to_owned()
+}
+
+fn write_frames(out: &mut dyn Write, thread: &Thread, options: &mut TextOptions<'_>) -> io::Result<()> {
+    let mut shown = items(&thread.frames, options.max_frames);
+    if !options.reverse {
+        shown.reverse();
+        // A sum belongs behind the frames it sums up, in either order.
+        let sums: Vec<usize> = (0..shown.len()).filter(|i| matches!(shown.get(*i), Some(Item::Repeated(_)))).collect();
+        for at in sums {
+            let behind = shown.get(at + 1..).unwrap_or_default();
+            let run = behind.iter().take_while(|item| matches!(item, Item::Frame(_))).take(3).count();
+            if let Some(part) = shown.get_mut(at..=at + run) {
+                part.rotate_left(1);
+            }
+        }
+    }
+    for item in shown {
+        match item {
+            Item::Frame(frame) => write_frame(out, frame, options)?,
+            Item::Repeated(1) => writeln!(out, "  [the same frame once more]")?,
+            Item::Repeated(times) => writeln!(out, "  [the same frame {times} more times]")?,
+            Item::Elided(frames) => writeln!(out, "  [{frames} frames not shown; --max-frames 0 shows all]")?,
+        }
+    }
+    Ok(())
+}
+
+fn write_frame(
+    out: &mut dyn Write,
+    frame: &crate::report::model::Frame,
+    options: &mut TextOptions<'_>,
+) -> io::Result<()> {
+    writeln!(out, "{}", frames::head(frame))?;
+    let line = frame.line.and_then(|line| options.sources.as_mut()?.line(&frame.file, line));
+    let Some(line) = line else { return Ok(()) };
+    let (source, carets) = frames::source(frame, &line);
+    let (dim, mark, plain) = if options.color { ("\x1b[2m", "\x1b[31m", "\x1b[0m") } else { ("", "", "") };
+    let changed = if line.changed { "   # changed after the process started" } else { "" };
+    writeln!(out, "{source}{dim}{changed}{plain}")?;
+    match carets.filter(|_| !line.changed) {
+        Some(carets) => writeln!(out, "{mark}{carets}{plain}"),
+        None => Ok(()),
+    }
+}
+
+fn write_native(out: &mut dyn Write, report: &StackReport) -> io::Result<()> {
+    match &report.native_threads {
+        Some(threads) if !threads.is_empty() => {
+            writeln!(out, "\nThreads that Python knows nothing of:")?;
+            for thread in threads {
+                let name = display_safe(thread.os_name.as_deref().unwrap_or("?")).into_owned();
+                let state = thread.os_state.as_deref().map(state_word).unwrap_or_default();
+                writeln!(out, "  {} [{name}] {state}", thread.tid)?;
+            }
+            Ok(())
+        }
+        None if report.native_thread_count > 0 => writeln!(
+            out,
+            "\n{} more {} that Python knows nothing of; --native-threads lists them",
+            report.native_thread_count,
+            if report.native_thread_count == 1 { "thread" } else { "threads" }
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn write_problems(
+    out: &mut dyn Write,
+    problems: &[Problem],
+    indent: &str,
+    options: &TextOptions<'_>,
+) -> io::Result<()> {
+    let (loud, plain) = if options.color { ("\x1b[33m", "\x1b[0m") } else { ("", "") };
+    for problem in problems {
+        let word = if problem.kind == ProblemKind::Note { "Note" } else { "Problem" };
+        writeln!(out, "{indent}{loud}{word}: {}{plain}", display_safe(&problem.message))?;
+    }
+    Ok(())
+}

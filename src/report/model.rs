@@ -1,0 +1,216 @@
+//! The report as data: what `--json` prints. Every field may be absent; addresses are hexadecimal strings. The schema is
+//! `docs/schema/stack.schema.json`.
+
+use crate::base::Problem;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Name and version of the schema.
+pub(super) const STACK_SCHEMA: &str = "pyattach.stack/1";
+
+/// Every thread's stack.
+#[derive(Clone, Debug, Serialize)]
+pub struct StackReport {
+    /// `pyattach.stack/1`: name and version of the schema.
+    pub schema: &'static str,
+    /// The process.
+    pub process: ProcessReport,
+    /// Its interpreter.
+    pub python: PythonReport,
+    /// How it was read.
+    pub snapshot: SnapshotReport,
+    /// Its interpreters, the main one first.
+    pub interpreters: Vec<Interpreter>,
+    /// Python threads, by interpreter, in the order in which they began.
+    pub threads: Vec<Thread>,
+    /// How many threads Python knows nothing of.
+    pub native_thread_count: usize,
+    /// Those threads, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native_threads: Option<Vec<NativeThread>>,
+    /// What could not be read or proved of the process as a whole.
+    pub problems: Vec<Problem>,
+}
+
+/// A process.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProcessReport {
+    /// Its PID as pyattach sees it.
+    pub pid: i32,
+    /// PIDs from pyattach's namespace inwards; more than one when it lives in another.
+    pub ns_pids: Vec<i32>,
+    /// Path of the executable in the target's root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    /// Command line.
+    pub cmdline: Vec<String>,
+}
+
+/// An interpreter build.
+#[derive(Clone, Debug, Serialize)]
+pub struct PythonReport {
+    /// `3.12.1`.
+    pub version: String,
+    /// Built without the GIL.
+    pub free_threaded: bool,
+    /// Built with `--with-pydebug`.
+    pub debug_build: bool,
+    /// Where the layout of its structures comes from.
+    pub layout_source: String,
+    /// How its runtime was found.
+    pub found_by: String,
+    /// Address of `_PyRuntime`.
+    pub runtime_address: String,
+    /// The file that holds the interpreter, as a path in the target's root.
+    pub module: String,
+}
+
+/// How the process was read.
+#[derive(Clone, Debug, Serialize)]
+pub struct SnapshotReport {
+    /// What was stopped.
+    pub mode: SnapshotMode,
+    /// How many threads were stopped for this reading.
+    pub stopped_threads: usize,
+    /// Longest time a thread was stopped, in microseconds.
+    pub pause_us: u64,
+    /// Readings it took.
+    pub attempts: u32,
+    /// All that was read was so at one moment.
+    pub consistent: bool,
+}
+
+/// What was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotMode {
+    /// Nothing.
+    None,
+    /// The threads that could have changed something.
+    Holder,
+    /// All threads.
+    All,
+}
+
+/// One interpreter of the process.
+#[derive(Clone, Debug, Serialize)]
+pub struct Interpreter {
+    /// 0 is the main one.
+    pub id: i64,
+    /// Its GIL; absent in free-threaded builds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gil: Option<Gil>,
+    /// The garbage collector is running.
+    pub gc_collecting: bool,
+}
+
+/// A GIL.
+#[derive(Clone, Debug, Serialize)]
+pub struct Gil {
+    /// A thread holds it.
+    pub locked: bool,
+    /// Which, as pyattach's PID namespace counts it.
+    pub holder_tid: Option<i32>,
+}
+
+/// A Python thread.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Thread {
+    /// Id of its interpreter.
+    pub interpreter: i64,
+    /// The kernel's id of it.
+    pub tid: Option<i32>,
+    /// The same in the target's own PID namespace, when that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ns_tid: Option<i32>,
+    /// `threading.get_ident()`.
+    pub ident: String,
+    /// `threading.Thread.name`.
+    pub name: Option<String>,
+    /// The kernel's name for it.
+    pub os_name: Option<String>,
+    /// It is the main thread.
+    pub main: Option<bool>,
+    /// `threading.Thread.daemon`.
+    pub daemon: Option<bool>,
+    /// State letter of `/proc`: R running, S asleep, D uninterruptible, T stopped, t traced …
+    pub os_state: Option<String>,
+    /// It holds its interpreter's GIL; absent in free-threaded builds.
+    pub holds_gil: Option<bool>,
+    /// It is waiting for the GIL.
+    pub waits_for_gil: Option<bool>,
+    /// It takes part in running Python code, in free-threaded builds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attached: Option<bool>,
+    /// Its stack is proved to have been so.
+    pub consistent: bool,
+    /// Its frames, innermost first.
+    pub frames: Vec<Frame>,
+    /// What could not be read or proved.
+    pub problems: Vec<Problem>,
+}
+
+/// What kind of code a frame runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FrameKind {
+    /// A function, method, lambda or comprehension.
+    Function,
+    /// A generator.
+    Generator,
+    /// A coroutine.
+    Coroutine,
+    /// An asynchronous generator.
+    AsyncGenerator,
+    /// A module, or code given to `exec`.
+    Module,
+    /// The body of a class statement.
+    Class,
+}
+
+/// A frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Frame {
+    /// What kind of code it runs.
+    pub kind: FrameKind,
+    /// Qualified name from 3.11 on, else the name.
+    pub function: Arc<str>,
+    /// `co_name`.
+    pub name: Arc<str>,
+    /// `__name__` of its globals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub module: Option<Arc<str>>,
+    /// `co_filename`.
+    pub file: Arc<str>,
+    /// Line, from 1.
+    pub line: Option<i32>,
+    /// Last line of the expression being evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_line: Option<i32>,
+    /// Its first column, in bytes of UTF-8 from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<i32>,
+    /// The column behind its last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_column: Option<i32>,
+}
+
+/// A thread Python knows nothing of.
+#[derive(Clone, Debug, Serialize)]
+pub struct NativeThread {
+    /// The kernel's id of it.
+    pub tid: i32,
+    /// The kernel's name for it.
+    pub os_name: Option<String>,
+    /// State letter of `/proc`.
+    pub os_state: Option<String>,
+}
+
+impl StackReport {
+    /// False when anything asked for is missing, cut off or not proved.
+    pub fn is_complete(&self) -> bool {
+        use crate::base::ProblemKind::Note;
+        let fine = |problems: &[Problem]| problems.iter().all(|p| p.kind == Note);
+        fine(&self.problems) && self.threads.iter().all(|t| t.consistent && fine(&t.problems))
+    }
+}

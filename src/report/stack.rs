@@ -1,0 +1,154 @@
+//! From a PID to a report: opens the process, finds its interpreter, takes a snapshot. All of it in a thread of its own with
+//! a deadline, as almost anything about a process can block while that is in uninterruptible sleep.
+
+use super::build::build;
+use super::model::StackReport;
+use crate::cpython::{FindError, LayoutChoice, find};
+use crate::interp::{Pause, SnapshotError, SnapshotOptions, snapshot};
+use crate::os::{OsError, Process, Progress, with_deadline};
+use crate::target::ReadError;
+use std::time::Duration;
+
+/// How often to begin anew with a process that does not hold still long enough to be understood.
+const RETRIES: usize = 4;
+
+/// How to read stacks.
+#[derive(Clone, Copy, Debug)]
+pub struct StackOptions {
+    /// Whether threads may be stopped.
+    pub pause: Pause,
+    /// Longest time a thread is kept stopped.
+    pub max_pause: Duration,
+    /// Longest time for everything.
+    pub timeout: Duration,
+    /// Which source of layouts to use.
+    pub layout: LayoutChoice,
+    /// List threads that Python knows nothing of, too.
+    pub native_threads: bool,
+}
+
+impl Default for StackOptions {
+    fn default() -> StackOptions {
+        StackOptions {
+            pause: Pause::Auto,
+            max_pause: Duration::from_secs(1),
+            timeout: Duration::from_secs(30),
+            layout: LayoutChoice::Auto,
+            native_threads: false,
+        }
+    }
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StackError {
+    /// The process cannot be reached.
+    #[error(transparent)]
+    Process(#[from] OsError),
+    /// It has no interpreter that can be read.
+    #[error("process {pid}: {source}")]
+    Find {
+        /// The process.
+        pid: i32,
+        /// Why.
+        source: FindError,
+    },
+    /// Its interpreter was found, but could not be read.
+    #[error("process {pid}: {source}")]
+    Snapshot {
+        /// The process.
+        pid: i32,
+        /// Why.
+        source: SnapshotError,
+    },
+    /// It took too long.
+    #[error("gave up after {seconds} s while {doing}{state}")]
+    Timeout {
+        /// The limit.
+        seconds: f64,
+        /// What was being done.
+        doing: String,
+        /// What is known of the process's state.
+        state: String,
+    },
+}
+
+/// Reads the stacks of all Python threads of a process.
+///
+/// # Errors
+/// When nothing can be said. What could not be read of some threads only is in the report.
+pub fn stack(pid: i32, options: &StackOptions) -> Result<StackReport, StackError> {
+    let process = Process::open(pid)?;
+    let progress = Progress::default();
+    let options = *options;
+    let doing = progress.clone();
+    let read = with_deadline(options.timeout, move || read(&process, &options, &doing));
+    read.unwrap_or_else(|| {
+        Err(StackError::Timeout {
+            seconds: options.timeout.as_secs_f64(),
+            doing: progress.current(),
+            state: blocked_state(pid),
+        })
+    })
+}
+
+fn read(process: &Process, options: &StackOptions, progress: &Progress) -> Result<StackReport, StackError> {
+    let mut result = read_once(process, options, progress);
+    for _ in 0..RETRIES {
+        match result {
+            // It may have become another program by exec(2) under our hands.
+            Err(StackError::Snapshot { .. } | StackError::Find { .. }) => {
+                result = read_once(process, options, progress)
+            }
+            result => return result,
+        }
+    }
+    result
+}
+
+fn read_once(process: &Process, options: &StackOptions, progress: &Progress) -> Result<StackReport, StackError> {
+    let pid = process.pid;
+    progress.at("reading /proc/PID/maps");
+    let modules = process.modules()?;
+    let memory = process.memory();
+    progress.at("looking for the interpreter");
+    let found = find(process, &modules, &memory, options.layout);
+    let runtime = found.map_err(|source| match process.is_alive() {
+        true => find_error(pid, source),
+        false => OsError::Gone(pid).into(),
+    })?;
+    let tasks = process.tasks()?;
+    let facts = process.facts();
+    progress.at("reading the threads' stacks");
+    let snapshot_options = SnapshotOptions { pause: options.pause, max_pause: options.max_pause };
+    let taken = snapshot(&memory, &runtime, &tasks, &facts.ns_pids, snapshot_options);
+    let taken = taken.map_err(|source| match source.0 {
+        ReadError::Denied => process.denied().into(),
+        ReadError::Gone => OsError::Gone(pid).into(),
+        _ if !process.is_alive() => OsError::Gone(pid).into(),
+        _ => StackError::Snapshot { pid, source },
+    })?;
+    progress.at("reading /proc/PID/task");
+    let report = build(process.pid, &facts, &runtime, &tasks, taken, options.native_threads);
+    if report.threads.iter().any(|t| !t.problems.is_empty()) && !process.is_alive() {
+        return Err(OsError::Gone(pid).into());
+    }
+    Ok(report)
+}
+
+fn find_error(pid: i32, source: FindError) -> StackError {
+    match source {
+        FindError::Os(error) => error.into(),
+        source => StackError::Find { pid, source },
+    }
+}
+
+/// What keeps a process from being read, for people.
+fn blocked_state(pid: i32) -> String {
+    match Process::open(pid).map(|p| p.state()) {
+        Ok('D') => format!("; process {pid} is in uninterruptible sleep (state D), usually waiting for a disk or NFS"),
+        Ok(state) => format!("; process {pid} is in state {state}"),
+        Err(_) => format!("; process {pid} has ended"),
+    }
+}

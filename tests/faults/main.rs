@@ -1,0 +1,48 @@
+//! What goes wrong: exit codes, refusals, and that the target is left as it was, whatever becomes of pyattach.
+#![allow(clippy::indexing_slicing, reason = "an absent key of a JSON value reads as null")]
+
+mod answers;
+mod interrupted;
+mod namespaces;
+mod refused;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+use std::sync::LazyLock;
+
+use libtest_mimic::{Arguments, Trial};
+use support::registry::{self, Interpreter};
+use support::stage::Stage;
+use support::target::Target;
+use support::{Failed, Outcome};
+
+/// A name and what to do. Each group of tests is a table of these.
+pub(crate) type Test = (&'static str, fn() -> Outcome);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for (group, tests) in [
+        ("answers", answers::TESTS),
+        ("interrupted", interrupted::TESTS),
+        ("namespaces", namespaces::TESTS),
+        ("refused", refused::TESTS),
+    ] {
+        trials.extend(tests.iter().map(|(name, run)| Trial::test(format!("faults::{group}::{name}"), *run)));
+    }
+    trials.extend(answers::unsupported());
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The interpreter on which failures that have nothing to do with versions are tried.
+pub(crate) fn interpreter() -> Result<&'static Interpreter, Failed> {
+    static INTERPRETER: LazyLock<Result<Interpreter, Failed>> = LazyLock::new(|| registry::find("3.11"));
+    INTERPRETER.as_ref().map_err(|failed| failed.message().unwrap_or_default().into())
+}
+
+/// A program of tests/programs on that interpreter.
+pub(crate) fn start(program: &[&str]) -> Result<Target, Failed> {
+    let interpreter = interpreter()?;
+    Target::start(interpreter, &Stage::new(&interpreter.root)?, program)
+}

@@ -1,0 +1,5 @@
+"""Imported by importing.py."""
+
+import truth
+
+truth.stay()
