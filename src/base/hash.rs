@@ -40,6 +40,10 @@ impl Hasher for AddrHasher {
         bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
     }
 
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
     fn write_u64(&mut self, word: u64) {
         // The upper half of the product mixes all bits; the map uses the lowest and the highest bits.
         let product = u128::from(self.state ^ word) * u128::from(self.factor);

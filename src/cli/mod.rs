@@ -18,7 +18,7 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = io::BufWriter::new(Output);
     let result = match &args.command {
         Command::Stack(args) => commands::stack(args, &mut out),
     };
@@ -33,6 +33,19 @@ pub fn main() -> ExitCode {
             failure.print(&mut io::stderr().lock());
             failure.exit().into()
         }
+    }
+}
+
+/// Standard output without the standard library's buffer, which looks for the ends of lines: reports are large.
+struct Output;
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(nix::unistd::write(io::stdout(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -70,7 +70,7 @@ pub fn find(
     memory: &dyn Memory,
     choice: LayoutChoice,
 ) -> Result<Runtime, FindError> {
-    let exe = process.facts().exe.unwrap_or_default();
+    let exe = process.exe().unwrap_or_default();
     let files = in_order(modules, &exe);
     check_access(process, &files, memory)?;
     let mut best = None;

@@ -4,7 +4,7 @@
 
 use super::code::{self, Code};
 use super::ids::Identity;
-use super::names::{ThreadName, read_names};
+use super::names::{Names, ThreadName, read_names};
 use super::threads::{InterpreterFacts, ThreadFacts, chunk_extent, read_interpreters, read_runtime, read_threads};
 use super::walk::{FrameRef, Walk};
 use super::{frame_objects, frames};
@@ -13,7 +13,6 @@ use crate::cpython::Runtime;
 use crate::objects::Objects;
 use crate::target::{Cache, Extent, ReadError};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Everything read in one pass.
@@ -112,7 +111,7 @@ pub fn collect(cache: &Cache<'_>, runtime: &Runtime) -> Result<World, ReadError>
         let threads = read_threads(&objects, &interpreter, &mut problems)?;
         let names = read_names(&objects, &interpreter).unwrap_or_else(|error| {
             problems.push(Problem::new(ProblemKind::Unreadable, format!("names of threads: {error}")));
-            HashMap::new()
+            Names::default()
         });
         walked.push((interpreter, walk_threads(&objects, threads), names));
     }
@@ -214,7 +213,7 @@ fn finish_thread(
     objects: &Objects<'_>,
     codes: &AddrMap<Result<Code, ReadError>>,
     thread: Walking,
-    names: &HashMap<u64, ThreadName>,
+    names: &Names,
 ) -> RawThread {
     let mut error = thread.error;
     let mut frames = Vec::new();

@@ -17,11 +17,13 @@ pub(super) struct Held<'t> {
     watched: Vec<Stillness>,
     /// Threads that could neither be stopped nor are asleep, with the reason.
     pub(super) refused: Vec<(i32, StopError)>,
+    /// The process's threads could not be listed, so there may be others.
+    pub(super) unlisted: bool,
 }
 
 impl<'t> Held<'t> {
     pub(super) fn new(tasks: &'t Tasks) -> Held<'t> {
-        Held { tasks, stopped: Vec::new(), late: Vec::new(), watched: Vec::new(), refused: Vec::new() }
+        Held { tasks, stopped: Vec::new(), late: Vec::new(), watched: Vec::new(), refused: Vec::new(), unlisted: false }
     }
 
     /// Watches those of the threads that are asleep; returns the others.
@@ -72,7 +74,9 @@ impl<'t> Held<'t> {
         let deadline = Instant::now() + limit;
         let mut seen = HashSet::new();
         for _ in 0..ROUNDS {
-            let new: Vec<i32> = self.tasks.ids().unwrap_or_default().into_iter().filter(|t| seen.insert(*t)).collect();
+            let listed = self.tasks.ids();
+            self.unlisted |= listed.is_err();
+            let new: Vec<i32> = listed.unwrap_or_default().into_iter().filter(|tid| seen.insert(*tid)).collect();
             if new.is_empty() {
                 break;
             }

@@ -1,10 +1,11 @@
 //! From a Python thread to the kernel's thread.
 
 use super::native_ids;
-use crate::base::Addr;
+use crate::base::{Addr, AddrHashing, Problem, ProblemKind};
 use crate::os::Tasks;
 use crate::target::Memory;
 use std::collections::{HashMap, HashSet};
+use std::io;
 
 /// What is known of a thread's identity: its ident, and the kernel's id where the interpreter recorded it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,34 +21,69 @@ pub(super) struct ThreadIds<'s> {
     tasks: &'s Tasks,
     /// PIDs of the process from our PID namespace inwards.
     ns_pids: &'s [i32],
-    /// Our ids by the target's own.
-    host_ids: HashMap<u64, i32>,
+    /// Our ids, and those by the target's own; `None` before the threads were looked at.
+    tids: Option<Vec<i32>>,
+    host_ids: IdMap<i32>,
     /// The target's own ids by ident.
-    known: HashMap<u64, u64>,
+    known: IdMap<u64>,
+    /// Why the threads could not be listed, if they could not.
+    error: Option<String>,
 }
+
+/// By an id or ident, which are as much the target's choice as addresses are.
+type IdMap<V> = HashMap<u64, V, AddrHashing>;
 
 impl<'s> ThreadIds<'s> {
     pub(super) fn new(memory: &'s dyn Memory, tasks: &'s Tasks, ns_pids: &'s [i32]) -> ThreadIds<'s> {
-        let mut ids = ThreadIds { memory, tasks, ns_pids, host_ids: HashMap::new(), known: HashMap::new() };
-        ids.refresh();
-        ids
+        ThreadIds {
+            memory,
+            tasks,
+            ns_pids,
+            tids: None,
+            host_ids: HashMap::default(),
+            known: HashMap::default(),
+            error: None,
+        }
+    }
+
+    /// Forgets which threads there are.
+    pub(super) fn forget(&mut self) {
+        self.tids = None;
+    }
+
+    /// Our ids of the process's threads, as they are now or were since the last [`ThreadIds::forget`].
+    pub(super) fn list(&mut self) -> &[i32] {
+        if self.tids.is_none() {
+            self.refresh();
+        }
+        self.tids.as_deref().unwrap_or_default()
     }
 
     /// Looks at the process's threads anew.
     pub(super) fn refresh(&mut self) {
-        let tids = self.tasks.ids().unwrap_or_default();
+        let listed = self.tasks.ids();
+        self.error = listed.as_ref().err().map(io::Error::to_string);
+        let tids = listed.unwrap_or_default();
         let foreign = self.ns_pids.len() > 1;
         let own = |tid: i32| match foreign {
             true => self.tasks.ns_ids(tid).and_then(|ids| ids.last().copied()),
             false => Some(tid),
         };
-        self.host_ids = tids.into_iter().filter_map(|tid| Some((u64::try_from(own(tid)?).ok()?, tid))).collect();
+        self.host_ids = tids.iter().filter_map(|tid| Some((u64::try_from(own(*tid)?).ok()?, *tid))).collect();
+        self.tids = Some(tids);
+    }
+
+    /// What is missing because the threads could not be listed.
+    pub(super) fn problem(&self) -> Option<Problem> {
+        let message =
+            format!("the kernel's list of its threads (/proc/PID/task) cannot be read: {}", self.error.as_ref()?);
+        Some(Problem::new(ProblemKind::Unreadable, message))
     }
 
     /// Learns the ids of all threads; works them out for those of which none is recorded, or a wrong one, as after a fork.
     pub(super) fn learn(&mut self, threads: &[Identity], main: Option<u64>) {
         let recorded = |thread: &Identity| Some((thread.ident, self.live(thread.recorded?)?));
-        let mut known: HashMap<u64, u64> = threads.iter().filter_map(recorded).collect();
+        let mut known: IdMap<u64> = threads.iter().filter_map(recorded).collect();
         if threads.iter().any(|thread| !known.contains_key(&thread.ident)) {
             let live: HashSet<u64> = self.host_ids.keys().copied().collect();
             let process = self.ns_pids.last().and_then(|pid| u64::try_from(*pid).ok()).unwrap_or_default();

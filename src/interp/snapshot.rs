@@ -18,7 +18,7 @@ use super::collect::{RawThread, World, collect};
 use super::gil::{GilState, read_movers};
 use super::hold::Held;
 use super::ids::{Identity, ThreadIds};
-use crate::base::{Addr, Problem, ProblemKind};
+use crate::base::{Addr, AddrMap, Problem, ProblemKind};
 use crate::cpython::Runtime;
 use crate::os::{StopError, TaskStat, Tasks};
 use crate::target::{Cache, Memory, ReadError, Until};
@@ -76,9 +76,11 @@ pub struct Snapshot {
     /// What was read.
     pub world: World,
     /// GILs, by address.
-    pub gils: HashMap<Addr, GilState>,
+    pub gils: AddrMap<GilState>,
     /// The kernel's ids of Python threads, by thread state: in the target's own PID namespace, and in ours.
-    pub native_ids: HashMap<Addr, (u64, i32)>,
+    pub native_ids: AddrMap<(u64, i32)>,
+    /// The kernel's ids of all threads of the process.
+    pub tids: Vec<i32>,
     /// Names and states of threads before they were stopped, when all were.
     pub stats: HashMap<i32, TaskStat>,
     /// What was stopped.
@@ -158,6 +160,7 @@ impl<'s> Session<'s> {
     /// One reading; `None` when it cannot be proved.
     fn attempt(&mut self) -> Result<Option<Snapshot>, ReadError> {
         self.attempts += 1;
+        self.ids.forget();
         // A torn reading can lead into a maze; then we begin again.
         let memory = Until::new(self.memory, Instant::now() + UNSTOPPED);
         let first = Cache::new(&memory);
@@ -195,13 +198,16 @@ impl<'s> Session<'s> {
         let movers = read_movers(cache, self.memory, self.runtime)?;
         let gils = movers.iter().map(|mover| mover.gil).collect();
         if self.runtime.free_threaded {
-            let all = self.tasks.ids().unwrap_or_default();
-            let running = held.watch(all.iter().copied());
+            let Ok(all) = self.tasks.ids() else { return Ok(None) };
+            let running = held.watch(all);
             return Ok(Some(Movers { gils, running }));
         }
         let mut tids = Vec::new();
         for mover in movers {
             let tid = mover.thread.and_then(|thread| self.host_id(&thread));
+            if self.ids.problem().is_some() {
+                return Ok(None);
+            }
             match tid {
                 Some(tid) => tids.push(tid),
                 None if mover.gil.locked => return Ok(None),
@@ -214,6 +220,7 @@ impl<'s> Session<'s> {
 
     /// The kernel's id of a thread. Where only inference tells, that takes all threads, and is done once.
     fn host_id(&mut self, thread: &Identity) -> Option<i32> {
+        self.ids.list();
         self.ids.host(thread).or_else(|| {
             self.ids.refresh();
             if thread.recorded.is_some() {
@@ -261,6 +268,7 @@ impl<'s> Session<'s> {
     /// The last resort: all threads stopped, those begun meanwhile too.
     fn read_all_stopped(&mut self) -> Result<Snapshot, ReadError> {
         self.attempts += 1;
+        self.ids.forget();
         let unstopped = Until::new(self.memory, Instant::now() + UNSTOPPED);
         let first = Cache::new(&unstopped);
         let _ = collect(&first, self.runtime);
@@ -286,7 +294,8 @@ impl<'s> Session<'s> {
             let message = format!("could not stop thread {tid} ({error}){others}");
             world.problems.push(Problem::new(ProblemKind::Unproved, message));
         }
-        let unproved = if held.refused.is_empty() { HashSet::new() } else { self.not_among(&still, &world) };
+        let all_stand_still = held.refused.is_empty() && !held.unlisted;
+        let unproved = if all_stand_still { HashSet::new() } else { self.not_among(&still, &world) };
         let mode = if stopped > 0 { Mode::All } else { Mode::None };
         let gils = gils?.into_iter().map(|m| m.gil).collect();
         Ok(Snapshot { stats, ..self.finish(world, gils, mode, stopped, unproved) })
@@ -295,6 +304,7 @@ impl<'s> Session<'s> {
     /// The best that can be had without stopping: every thread is watched by itself, and those that ran are marked.
     fn read_unproved(&mut self) -> Result<Snapshot, ReadError> {
         self.attempts += 1;
+        self.ids.forget();
         let mut held = Held::new(self.tasks);
         held.watch(self.tasks.ids().unwrap_or_default());
         let memory = Until::new(self.memory, Instant::now() + UNSTOPPED);
@@ -305,7 +315,7 @@ impl<'s> Session<'s> {
     }
 
     fn not_among(&mut self, still: &HashSet<i32>, world: &World) -> HashSet<Addr> {
-        self.ids.refresh();
+        self.ids.list();
         self.ids.learn(&identities(world), world.main_thread);
         let moved = |thread: &Identity| self.ids.host(thread).is_none_or(|tid| !still.contains(&tid));
         identities(world).into_iter().filter(moved).map(|thread| thread.thread).collect()
@@ -327,12 +337,14 @@ impl<'s> Session<'s> {
             world.problems.push(Problem::new(ProblemKind::Unproved, message));
         }
         let threads = identities(&world);
-        self.ids.refresh();
+        let tids = self.ids.list().to_vec();
+        world.problems.extend(self.ids.problem());
         self.ids.learn(&threads, world.main_thread);
         let id = |thread: &Identity| Some((thread.thread, (self.ids.own(thread)?, self.ids.host(thread)?)));
         Snapshot {
             gils: gils.into_iter().map(|gil| (gil.address, gil)).collect(),
             native_ids: threads.iter().filter_map(id).collect(),
+            tids,
             stats: HashMap::new(),
             world,
             mode,

@@ -44,7 +44,7 @@ pub(super) struct Walk {
 impl Walk {
     pub(super) fn from(next: Addr) -> Walk {
         Walk {
-            frames: Vec::new(),
+            frames: Vec::with_capacity(if next.is_null() { 0 } else { 16 }),
             next,
             at_boundary: true,
             cframe: Addr::NULL,

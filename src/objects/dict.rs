@@ -118,16 +118,21 @@ impl Objects<'_> {
 
     /// The value of a `str` key among entries; keys that are no strings are passed over.
     pub(super) fn find(&self, dict: &Dict, key: &'static str) -> Result<Option<Addr>, ReadError> {
-        let shared = dict.values.is_some();
-        let known = self.shared_slots.borrow().get(&(dict.keys, key)).copied().filter(|_| shared);
+        let known = if dict.values.is_some() { self.shared_slot(dict.keys, key) } else { None };
         let slot = match known {
             Some(slot) => slot,
             None => self.find_slot(dict, key)?,
         };
-        if shared && known.is_none() {
-            self.shared_slots.borrow_mut().insert((dict.keys, key), slot);
+        if dict.values.is_some() && known.is_none() {
+            self.shared_slots.borrow_mut().entry(dict.keys).or_default().push((key, slot));
         }
         Ok(slot.and_then(|slot| dict.entry(slot)).map(|entry| entry.value))
+    }
+
+    /// The slot of a name in a shared keys object, if it was looked for before: `Some(None)` when there is none.
+    pub(super) fn shared_slot(&self, keys: Addr, key: &'static str) -> Option<Option<usize>> {
+        let slots = self.shared_slots.borrow();
+        slots.get(&keys)?.iter().find(|(name, _)| *name == key).map(|(_, slot)| *slot)
     }
 
     fn find_slot(&self, dict: &Dict, key: &'static str) -> Result<Option<usize>, ReadError> {

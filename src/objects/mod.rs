@@ -8,6 +8,7 @@ mod string;
 
 pub use dict::{Dict, Entry};
 
+use self::instance::InlineValues;
 use crate::base::{Addr, AddrMap, Field};
 use crate::cpython::Quirks;
 use crate::cpython::layout::Layout;
@@ -19,6 +20,9 @@ use std::rc::Rc;
 /// Longest type name that is read, in bytes; CPython's own are below 40, those of extension modules below 200.
 const TYPE_NAME_BYTES: usize = 256;
 
+/// Slots of names in one keys object; `None` where a name has none.
+type Slots = Vec<(&'static str, Option<usize>)>;
+
 /// Reads objects of one interpreter build.
 pub struct Objects<'c> {
     /// The memory, each piece read once.
@@ -29,10 +33,12 @@ pub struct Objects<'c> {
     pub quirks: Quirks,
     type_names: RefCell<AddrMap<Rc<str>>>,
     key_texts: RefCell<AddrMap<Option<Rc<str>>>>,
-    /// Slots of names in keys objects that many instances share.
-    shared_slots: RefCell<HashMap<(Addr, &'static str), Option<usize>>>,
+    /// Slots of names in keys objects that many instances share, by the keys object.
+    shared_slots: RefCell<AddrMap<Slots>>,
     /// How many slots of a keys object were looked through in vain for a name.
     passed_slots: RefCell<HashMap<(Addr, &'static str), usize>>,
+    /// Where instances keep their values, by their type.
+    inline_values: RefCell<AddrMap<InlineValues>>,
 }
 
 impl<'c> Objects<'c> {
@@ -46,6 +52,7 @@ impl<'c> Objects<'c> {
             key_texts: RefCell::default(),
             shared_slots: RefCell::default(),
             passed_slots: RefCell::default(),
+            inline_values: RefCell::default(),
         }
     }
 
@@ -72,7 +79,11 @@ impl<'c> Objects<'c> {
 
     /// The name of the object's type as in `tp_name`.
     pub fn type_name(&self, object: Addr) -> Result<Rc<str>, ReadError> {
-        let ty = self.type_of(object)?;
+        self.name_of_type(self.type_of(object)?)
+    }
+
+    /// `tp_name` of a type.
+    fn name_of_type(&self, ty: Addr) -> Result<Rc<str>, ReadError> {
         if let Some(name) = self.type_names.borrow().get(&ty) {
             return Ok(name.clone());
         }

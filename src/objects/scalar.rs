@@ -2,7 +2,7 @@
 
 use super::Objects;
 use crate::base::{Addr, FieldValue};
-use crate::target::{Bytes, ReadError};
+use crate::target::{Bytes, Extent, ReadError};
 
 /// Bits of an `int`'s digit (`PyLong_SHIFT`, `Include/cpython/longintrepr.h`).
 const DIGIT_BITS: u32 = 30;
@@ -14,7 +14,10 @@ impl Objects<'_> {
     pub fn int(&self, object: Addr) -> Result<i128, ReadError> {
         let layout = &self.layout.long;
         let first = layout.ob_digit.offset as usize;
-        let header = self.bytes(object, first)?;
+        let header = match self.bytes(object, self.int_extent(object).len) {
+            Err(ReadError::Unmapped) => self.bytes(object, first)?,
+            header => header?,
+        };
         let invalid = ReadError::Invalid("int");
         let (digits, negative) = match layout.lv_tag {
             Some(tag) => {
@@ -27,13 +30,19 @@ impl Objects<'_> {
             }
         };
         let digits = usize::try_from(digits).ok().filter(|n| *n <= DIGITS).ok_or(ReadError::TooLarge)?;
-        let bytes = self.bytes(object, first + digits * 4)?;
+        let len = first + digits * 4;
+        let bytes = if len <= header.len() { header } else { self.bytes(object, len)? };
         let mut value: i128 = 0;
-        for (i, digit) in bytes.get(first..).unwrap_or_default().chunks_exact(4).enumerate() {
+        for (i, digit) in bytes.get(first..len).unwrap_or_default().chunks_exact(4).enumerate() {
             let digit = u32::from_bytes(digit).filter(|d| d >> DIGIT_BITS == 0).ok_or(invalid)?;
             value |= i128::from(digit) << (DIGIT_BITS * i as u32);
         }
         Ok(if negative { -value } else { value })
+    }
+
+    /// What to prefetch before many are read: mostly two digits are enough.
+    pub fn int_extent(&self, object: Addr) -> Extent {
+        Extent { addr: object, len: self.layout.long.ob_digit.offset as usize + 8 }
     }
 
     /// The bytes of a `bytes` object of at most `limit` bytes.

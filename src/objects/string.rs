@@ -2,7 +2,7 @@
 
 use super::Objects;
 use crate::base::{Addr, limits};
-use crate::target::{Extent, ReadError};
+use crate::target::{Bytes, Extent, ReadError};
 
 /// Enough for the header and the characters of most names and paths, so that one read gets both.
 const FIRST_READ: usize = 128;
@@ -10,23 +10,17 @@ const FIRST_READ: usize = 128;
 impl Objects<'_> {
     /// The text of a `str`. Lone surrogates, by which Python carries undecodable bytes of file names, become `\udcXX`.
     pub fn str(&self, object: Addr) -> Result<String, ReadError> {
-        let layout = &self.layout.unicode;
-        let header = self.bytes(object, layout.ascii_size as usize)?;
-        let invalid = ReadError::Invalid("str");
-        let length = header.record().get(layout.length).ok_or(invalid)?;
-        let length = usize::try_from(length).map_err(|_| invalid)?;
-        if length > limits::STRING_CHARS {
-            return Err(ReadError::TooLarge);
+        self.text(object, &self.beginning(object)?)
+    }
+
+    /// A `str`, checked to be one: for pointers of which that is not certain.
+    pub fn checked_str(&self, object: Addr) -> Result<String, ReadError> {
+        let beginning = self.beginning(object)?;
+        let ty = beginning.record().get(self.layout.object.ob_type).ok_or(ReadError::Unmapped)?;
+        match &*self.name_of_type(ty)? {
+            "str" => self.text(object, &beginning),
+            _ => Err(ReadError::Invalid("str")),
         }
-        let state = header.record().get(layout.state).ok_or(invalid)? >> self.quirks.unicode_kind_shift;
-        let (kind, compact, ascii) = ((state & 7) as usize, state & 8 != 0, state & 16 != 0);
-        if !compact || !matches!(kind, 1 | 2 | 4) || (ascii && kind != 1) {
-            return Err(invalid);
-        }
-        let start = if ascii { layout.ascii_size } else { layout.compact_size };
-        let data = self.cache.bytes(object.offset(u64::from(start)), length * kind)?;
-        self.cache.work(data.len() / 8)?;
-        decode(&data, kind, ascii).ok_or(invalid)
     }
 
     /// What to prefetch before many strings are read.
@@ -36,20 +30,41 @@ impl Objects<'_> {
         Extent { addr: object, len: FIRST_READ.min(to_page_end) }
     }
 
-    /// A `str`, checked to be one: for pointers of which that is not certain.
-    pub fn checked_str(&self, object: Addr) -> Result<String, ReadError> {
-        match &*self.type_name(object)? {
-            "str" => self.str(object),
-            _ => Err(ReadError::Invalid("str")),
+    /// The header, with as many characters as come with it.
+    fn beginning(&self, object: Addr) -> Result<Bytes, ReadError> {
+        self.bytes(object, Self::str_extent(object).len.max(self.layout.unicode.ascii_size as usize))
+    }
+
+    fn text(&self, object: Addr, beginning: &Bytes) -> Result<String, ReadError> {
+        let layout = &self.layout.unicode;
+        let invalid = ReadError::Invalid("str");
+        let length = beginning.record().get(layout.length).ok_or(invalid)?;
+        let length = usize::try_from(length).map_err(|_| invalid)?;
+        if length > limits::STRING_CHARS {
+            return Err(ReadError::TooLarge);
         }
+        let state = beginning.record().get(layout.state).ok_or(invalid)? >> self.quirks.unicode_kind_shift;
+        let (kind, compact, ascii) = ((state & 7) as usize, state & 8 != 0, state & 16 != 0);
+        if !compact || !matches!(kind, 1 | 2 | 4) || (ascii && kind != 1) {
+            return Err(invalid);
+        }
+        let start = if ascii { layout.ascii_size } else { layout.compact_size };
+        self.cache.work(length * kind / 8)?;
+        match beginning.get(start as usize..start as usize + length * kind) {
+            Some(data) => decode(data, kind, ascii),
+            None => decode(&self.cache.bytes(object.offset(u64::from(start)), length * kind)?, kind, ascii),
+        }
+        .ok_or(invalid)
     }
 }
 
 fn decode(data: &[u8], kind: usize, ascii: bool) -> Option<String> {
+    if ascii {
+        return data.is_ascii().then(|| String::from_utf8_lossy(data).into_owned());
+    }
     let mut text = String::with_capacity(data.len());
     for unit in data.chunks_exact(kind) {
         let point = match *unit {
-            [a] if ascii && a >= 0x80 => return None,
             [a] => u32::from(a),
             [a, b] => u32::from(u16::from_le_bytes([a, b])),
             [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),

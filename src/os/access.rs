@@ -4,6 +4,10 @@
 use nix::unistd::geteuid;
 use std::fmt;
 use std::fs;
+use std::io::Read;
+
+/// Most of `/proc/PID/status` that is read: one with thousands of supplementary groups is still below.
+const STATUS_BYTES: u64 = 64 << 10;
 
 /// `CAP_SYS_PTRACE` in `linux/capability.h`.
 const CAP_SYS_PTRACE: u32 = 19;
@@ -41,7 +45,8 @@ impl Refusal {
     /// Looks for the layer that refuses access to `pid`.
     pub(super) fn find(pid: i32) -> Refusal {
         let ours = geteuid().as_raw();
-        let theirs = status_field(pid, "Uid:").and_then(|line| line.split_whitespace().next()?.parse().ok());
+        let uid = |status: Status| status.field("Uid:")?.split_whitespace().next()?.parse().ok();
+        let theirs = Status::read(pid).and_then(uid);
         let capable = own_capabilities() & (1 << CAP_SYS_PTRACE) != 0;
         if capable {
             if !same_user_namespace(pid) {
@@ -113,10 +118,21 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The rest of the line of `/proc/PID/status` that starts with `name`.
-pub(super) fn status_field(pid: i32, name: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()))
+/// `/proc/PID/status`: a field a line.
+pub(super) struct Status(String);
+
+impl Status {
+    /// Reads it, at one go: the kernel makes all of it anew for every read.
+    pub(super) fn read(pid: i32) -> Option<Status> {
+        let mut text = Vec::with_capacity(STATUS_BYTES as usize);
+        fs::File::open(format!("/proc/{pid}/status")).ok()?.take(STATUS_BYTES).read_to_end(&mut text).ok()?;
+        Some(Status(String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    /// What follows `name` on its line.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        self.0.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+    }
 }
 
 fn own_capabilities() -> u64 {

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::IoSliceMut;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 /// `IOV_MAX`: pieces one system call takes.
@@ -55,34 +56,36 @@ impl ProcessMemory {
         process_vm_readv(self.pid, &mut [IoSliceMut::new(buf)], &remote)
     }
 
-    fn read_batch(&self, extents: &[Extent], batch: &mut Batch) {
+    /// Reads all pieces of one system call's worth into `buf`, from `at` on, which is where the next begins afterwards.
+    fn read_pieces(&self, extents: &[Extent], buf: &mut [u8], at: &mut usize, pieces: &mut Vec<Piece>) {
         let mut rest = extents;
-        let mut buf = vec![0; extents.iter().map(|e| e.len).sum()];
         while !rest.is_empty() {
             let wanted: usize = rest.iter().map(|e| e.len).sum();
-            let (got, error) = match self.read_front(rest, buf.get_mut(..wanted).unwrap_or_default()) {
+            let (got, error) = match self.read_front(rest, buf.get_mut(*at..*at + wanted).unwrap_or_default()) {
                 Ok(got) => (got, ReadError::Unmapped),
                 Err(Errno::EFAULT) => (0, ReadError::Unmapped),
                 Err(errno) => (0, from_errno(errno)),
             };
-            let mut at = 0;
+            let end = *at + got;
             let mut done = 0;
             for extent in rest {
-                if at + extent.len > got {
+                if *at + extent.len > end {
                     break;
                 }
-                batch.push(Ok(buf.get(at..at + extent.len).unwrap_or_default()));
-                at += extent.len;
+                pieces.push(Ok(*at..*at + extent.len));
+                *at += extent.len;
                 done += 1;
             }
             if done < rest.len() {
-                batch.push(Err(error));
+                pieces.push(Err(error));
                 done += 1;
             }
             rest = rest.get(done..).unwrap_or_default();
         }
     }
 }
+
+type Piece = Result<Range<usize>, ReadError>;
 
 fn from_errno(errno: Errno) -> ReadError {
     match errno {
@@ -111,17 +114,20 @@ impl Memory for ProcessMemory {
     }
 
     fn read_many(&self, extents: &[Extent]) -> Batch {
-        let mut batch = Batch::default();
         if let Some(Some(file)) = self.mem_file.get() {
+            let mut batch = Batch::default();
             for extent in extents {
                 let mut bytes = vec![0; extent.len];
                 batch.push(self.read_by_file(file, extent.addr, &mut bytes).map(|()| bytes.as_slice()));
             }
             return batch;
         }
+        let mut bytes = vec![0; extents.iter().map(|e| e.len).sum()];
+        let mut pieces = Vec::with_capacity(extents.len());
+        let mut at = 0;
         for some in extents.chunks(PIECES_PER_CALL) {
-            self.read_batch(some, &mut batch);
+            self.read_pieces(some, &mut bytes, &mut at, &mut pieces);
         }
-        batch
+        Batch::new(bytes, pieces)
     }
 }

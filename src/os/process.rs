@@ -1,6 +1,6 @@
 //! A process and what `/proc` says of it.
 
-use super::access::{Refusal, status_field};
+use super::access::{Refusal, Status};
 use super::{Modules, OsError, ProcessMemory, Tasks};
 use procfs::process::Process as ProcProcess;
 use procfs::{ProcError, ProcResult};
@@ -42,7 +42,8 @@ impl Process {
         let no_such = || OsError::NoSuchProcess(pid);
         let proc = ProcProcess::new(pid).map_err(|_| no_such())?;
         let stat = proc.stat().map_err(|_| no_such())?;
-        if let Some(leader) = status_field(pid, "Tgid:").and_then(|id| id.parse().ok()).filter(|id| *id != pid) {
+        let leader = Status::read(pid).and_then(|status| status.field("Tgid:")?.parse().ok());
+        if let Some(leader) = leader.filter(|id| *id != pid) {
             return Err(OsError::IsThread { tid: pid, pid: leader });
         }
         if stat.flags & PF_KTHREAD != 0 {
@@ -83,14 +84,21 @@ impl Process {
     /// The facts; what cannot be read is left out. Reads `cmdline`, which can block on a process in uninterruptible sleep.
     pub fn facts(&self) -> ProcessFacts {
         let stat = self.proc.stat().ok();
-        let exe = self.proc.exe().ok().map(|path| path.to_string_lossy().into_owned());
+        let status = Status::read(self.pid);
+        let field = |name| status.as_ref().and_then(|status| status.field(name));
         ProcessFacts {
-            ns_pids: status_field(self.pid, "NSpid:").map(|line| parse_ids(&line)).unwrap_or_default(),
-            exe: exe.map(|path| path.strip_suffix(" (deleted)").map(str::to_owned).unwrap_or(path)),
+            ns_pids: field("NSpid:").map(parse_ids).unwrap_or_default(),
+            exe: self.exe(),
             cmdline: self.proc.cmdline().unwrap_or_default(),
             state: stat.as_ref().map_or('?', |s| s.state),
-            tracer: status_field(self.pid, "TracerPid:").and_then(|id| id.parse().ok()).filter(|id| *id != 0),
+            tracer: field("TracerPid:").and_then(|id| id.parse().ok()).filter(|id| *id != 0),
         }
+    }
+
+    /// Path of the executable in the target's own root.
+    pub fn exe(&self) -> Option<String> {
+        let path = self.proc.exe().ok()?.to_string_lossy().into_owned();
+        Some(path.strip_suffix(" (deleted)").map(str::to_owned).unwrap_or(path))
     }
 
     /// The files and anonymous regions that are mapped. Can block on a process in uninterruptible sleep.

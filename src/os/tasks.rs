@@ -9,8 +9,10 @@ use nix::unistd::read;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Room for `stat`, `status` or `syscall` of one thread.
+/// Room for `status` or `syscall` of one thread.
 const FILE_BYTES: usize = 4096;
+/// Room for the beginning of `stat`: an id, a name of 15 bytes (64 of a kernel thread), a letter.
+const STAT_BYTES: usize = 128;
 
 /// Name and state of one thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +51,7 @@ impl Tasks {
 
     /// Name and state of a thread; `None` when it has ended.
     pub fn stat(&self, tid: i32) -> Option<TaskStat> {
-        let text = self.read(tid, "stat")?;
+        let text = read_text::<STAT_BYTES>(&self.open_file(tid, "stat")?)?;
         let (_, rest) = text.split_once('(')?;
         let (name, rest) = rest.rsplit_once(')')?;
         Some(TaskStat { name: name.to_owned(), state: rest.trim_start().chars().next()? })
@@ -95,12 +97,12 @@ impl Tasks {
     }
 
     fn read(&self, tid: i32, name: &str) -> Option<String> {
-        read_text(&self.open_file(tid, name)?)
+        read_text::<FILE_BYTES>(&self.open_file(tid, name)?)
     }
 }
 
-fn read_text(file: &OwnedFd) -> Option<String> {
-    let mut buf = [0; FILE_BYTES];
+fn read_text<const ROOM: usize>(file: &OwnedFd) -> Option<String> {
+    let mut buf = [0; ROOM];
     let len = loop {
         match read(file.as_fd(), &mut buf) {
             Err(Errno::EINTR) => {}

@@ -1,12 +1,13 @@
 //! From a snapshot to the report.
 
 use super::model::*;
-use crate::base::{Addr, Problem, ProblemKind};
+use crate::base::{Addr, AddrHashing, Problem, ProblemKind};
 use crate::cpython::Runtime;
 use crate::interp::{Code, CodeKind, GilState, Mode, RawFrame, RawThread, Snapshot, World, position};
 use crate::os::{ProcessFacts, TaskStat, Tasks};
 use crate::target::ReadError;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Puts the report together; reads name and state of each thread.
 pub(super) fn build(
@@ -20,7 +21,7 @@ pub(super) fn build(
     let builder = Builder { facts, runtime, tasks, snapshot: &snapshot };
     let threads = builder.threads();
     let known: HashSet<i32> = threads.iter().filter_map(|t| t.tid).collect();
-    let native: Vec<i32> = tasks.ids().unwrap_or_default().into_iter().filter(|tid| !known.contains(tid)).collect();
+    let native: Vec<i32> = snapshot.tids.iter().copied().filter(|tid| !known.contains(tid)).collect();
     StackReport {
         schema: STACK_SCHEMA,
         process: ProcessReport {
@@ -60,6 +61,9 @@ fn python_report(runtime: &Runtime) -> PythonReport {
         module: runtime.module.clone(),
     }
 }
+
+/// Frames by code, globals and instruction: threads that do the same have the same.
+type KnownFrames = HashMap<(Addr, Addr, Option<i64>), Arc<Frame>, AddrHashing>;
 
 struct Builder<'b> {
     facts: &'b ProcessFacts,
@@ -112,24 +116,18 @@ impl Builder<'_> {
     }
 
     fn threads(&self) -> Vec<Thread> {
-        let mut positions = HashMap::new();
+        let mut known = KnownFrames::default();
         let mut threads = Vec::new();
         for interpreter in &self.world().interpreters {
             let gil = self.gil(interpreter.gil);
             for raw in &interpreter.threads {
-                threads.push(self.thread(interpreter.id, gil, raw, &mut positions));
+                threads.push(self.thread(interpreter.id, gil, raw, &mut known));
             }
         }
         threads
     }
 
-    fn thread(
-        &self,
-        interpreter: i64,
-        gil: Option<&GilState>,
-        raw: &RawThread,
-        positions: &mut HashMap<(Addr, Option<i64>), Frame>,
-    ) -> Thread {
+    fn thread(&self, interpreter: i64, gil: Option<&GilState>, raw: &RawThread, known: &mut KnownFrames) -> Thread {
         let ids = self.snapshot.native_ids.get(&raw.address);
         let tid = ids.map(|(_, host)| *host);
         let stat = tid.and_then(|tid| self.stat(tid));
@@ -151,7 +149,7 @@ impl Builder<'_> {
             waits_for_gil: gil.and_then(waits),
             attached: raw.attached,
             consistent: !unproved,
-            frames: raw.frames.iter().filter_map(|frame| self.frame(frame, positions)).collect(),
+            frames: raw.frames.iter().filter_map(|frame| self.frame(frame, known)).collect(),
             problems: thread_problems(raw, unproved),
         }
     }
@@ -178,14 +176,14 @@ impl Builder<'_> {
         self.runtime.is_musl
     }
 
-    fn frame(&self, raw: &RawFrame, positions: &mut HashMap<(Addr, Option<i64>), Frame>) -> Option<Frame> {
-        if let Some(frame) = positions.get(&(raw.code, raw.offset)) {
-            let module = self.world().modules.get(&raw.globals).cloned();
-            return Some(Frame { module, ..frame.clone() });
+    fn frame(&self, raw: &RawFrame, known: &mut KnownFrames) -> Option<Arc<Frame>> {
+        let key = (raw.code, raw.globals, raw.offset);
+        if let Some(frame) = known.get(&key) {
+            return Some(frame.clone());
         }
         let code = self.world().codes.get(&raw.code)?.as_ref().ok()?;
-        let frame = self.new_frame(raw, code);
-        positions.insert((raw.code, raw.offset), frame.clone());
+        let frame = Arc::new(self.new_frame(raw, code));
+        known.insert(key, frame.clone());
         Some(frame)
     }
 

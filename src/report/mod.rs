@@ -3,6 +3,7 @@
 mod build;
 pub mod format;
 mod model;
+mod shared;
 mod source;
 mod stack;
 

@@ -145,7 +145,8 @@ pub struct Thread {
     /// Its stack is proved to have been so.
     pub consistent: bool,
     /// Its frames, innermost first.
-    pub frames: Vec<Frame>,
+    #[serde(serialize_with = "super::shared::serialize")]
+    pub frames: Vec<Arc<Frame>>,
     /// What could not be read or proved.
     pub problems: Vec<Problem>,
 }

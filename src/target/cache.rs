@@ -2,10 +2,10 @@
 //! will want. What was read can be listed, so that a second pass reads it all again at once while a thread is stopped.
 
 use super::{Batch as Pieces, Extent, Memory, ReadError};
-use crate::base::{Addr, AddrMap, Record, limits};
+use crate::base::{Addr, AddrHashing, AddrMap, Record, limits};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::rc::Rc;
 
 /// Bytes of the target, shared with the cache.
@@ -24,6 +24,13 @@ impl Deref for Bytes {
 }
 
 impl Bytes {
+    /// `len` bytes from `start` on, when there are so many.
+    fn piece(&self, start: u64, len: usize) -> Option<Bytes> {
+        let start = usize::try_from(start).ok()?;
+        let fits = start.checked_add(len)? <= self.len;
+        fits.then(|| Bytes { buffer: self.buffer.clone(), start: self.start + start, len })
+    }
+
     /// The bytes as a structure.
     pub fn record(&self) -> Record<'_> {
         Record(self)
@@ -34,6 +41,8 @@ impl Bytes {
 pub struct Cache<'m> {
     memory: &'m dyn Memory,
     extents: RefCell<Extents>,
+    /// The large extent looked at last: look-ups come in runs, as for the frames of one stack.
+    last: RefCell<Option<(Addr, Bytes)>>,
     batch: RefCell<Batch>,
     /// Bytes that may still be kept.
     room: Cell<usize>,
@@ -57,16 +66,52 @@ impl Extents {
         }
     }
 
-    fn get(&self, addr: Addr, len: usize) -> Option<Bytes> {
+    /// The extent that holds this piece, with its start.
+    fn get(&self, addr: Addr, len: usize) -> Option<(Addr, &Bytes)> {
         if let Some(bytes) = self.by_start.get(&addr).filter(|bytes| len <= bytes.len) {
-            return Some(Bytes { buffer: bytes.buffer.clone(), start: bytes.start, len });
+            return Some((addr, bytes));
         }
         let base = self.starts.range(..=addr).next_back()?;
         let bytes = self.by_start.get(base)?;
         let within = usize::try_from(addr.0 - base.0).ok()?;
-        let fits = within.checked_add(len)? <= bytes.len;
-        fits.then(|| Bytes { buffer: bytes.buffer.clone(), start: bytes.start + within, len })
+        (within.checked_add(len)? <= bytes.len).then_some((*base, bytes))
     }
+}
+
+/// Extents that are read as one, as they overlap or nearly touch: a piece costs more than a few bytes too many.
+struct Run<'e> {
+    whole: Extent,
+    members: &'e [Extent],
+}
+
+/// Bytes between two extents that are read along.
+const GAP: u64 = 256;
+/// An extent of this length is likely to be looked at again at once.
+const RUN_BYTES: usize = 512;
+/// Longest run, so that one page that cannot be read costs no more than this.
+const LONGEST_RUN: u64 = 64 << 10;
+
+/// Extents, sorted by address, as runs.
+fn runs(extents: &[Extent]) -> Vec<Run<'_>> {
+    let mut runs = Vec::new();
+    let mut rest = extents;
+    while let Some(first) = rest.first() {
+        let start = first.addr.0;
+        let mut end = start.saturating_add(first.len as u64);
+        let more = rest.iter().skip(1).take_while(|next| {
+            let next_end = next.addr.0.saturating_add(next.len as u64).max(end);
+            let joins = next.addr.0 <= end.saturating_add(GAP) && (next_end == end || next_end - start <= LONGEST_RUN);
+            if joins {
+                end = next_end;
+            }
+            joins
+        });
+        let (members, others) = rest.split_at(1 + more.count());
+        let len = usize::try_from(end - start).unwrap_or(usize::MAX);
+        runs.push(Run { whole: Extent { addr: first.addr, len }, members });
+        rest = others;
+    }
+    runs
 }
 
 /// What a batch is missing.
@@ -75,7 +120,7 @@ struct Batch {
     deferring: bool,
     wanted: Vec<Extent>,
     /// Extents that could not be read, so that their readers are told instead of being deferred again.
-    failed: HashMap<(Addr, usize), ReadError>,
+    failed: HashMap<(Addr, usize), ReadError, AddrHashing>,
 }
 
 impl<'m> Cache<'m> {
@@ -84,6 +129,7 @@ impl<'m> Cache<'m> {
         Cache {
             memory,
             extents: RefCell::default(),
+            last: RefCell::default(),
             batch: RefCell::default(),
             room: Cell::new(limits::CACHE_BYTES),
             work: Cell::new(limits::WORK),
@@ -113,6 +159,11 @@ impl<'m> Cache<'m> {
         let bytes = Bytes { buffer: Rc::new(buffer), start: 0, len };
         self.extents.borrow_mut().insert(addr, bytes.clone());
         Ok(bytes)
+    }
+
+    /// True when these bytes need not be read any more.
+    pub fn has(&self, addr: Addr, len: usize) -> bool {
+        self.cached(addr, len).is_some()
     }
 
     /// Pays for work in proportion to what the target says there is; an error once it has cost too much.
@@ -159,13 +210,14 @@ impl<'m> Cache<'m> {
             batch.wanted.append(&mut missing);
             return;
         }
-        missing.sort_by_key(|w| (w.addr, std::cmp::Reverse(w.len)));
+        missing.sort_unstable_by_key(|w| (w.addr, std::cmp::Reverse(w.len)));
         missing.dedup();
-        let mut rest = missing.as_slice();
+        let runs = runs(&missing);
+        let mut rest = runs.as_slice();
         while let Some((first, others)) = rest.split_first() {
             let fitting = self.fitting(rest);
             if fitting == 0 {
-                batch.failed.insert((first.addr, first.len), ReadError::TooLarge);
+                batch.failed.extend(first.members.iter().map(|m| ((m.addr, m.len), ReadError::TooLarge)));
                 rest = others;
                 continue;
             }
@@ -175,35 +227,52 @@ impl<'m> Cache<'m> {
         }
     }
 
-    /// How many of the extents there is room for, counted from the first.
-    fn fitting(&self, extents: &[Extent]) -> usize {
+    /// How many of the runs there is room for, counted from the first.
+    fn fitting(&self, runs: &[Run<'_>]) -> usize {
         let mut room = self.room.get();
-        let fits = |extent: &&Extent| match room.checked_sub(extent.len) {
+        let fits = |run: &&Run<'_>| match room.checked_sub(run.whole.len) {
             Some(left) => {
                 room = left;
                 true
             }
             None => false,
         };
-        extents.iter().take_while(fits).count()
+        runs.iter().take_while(fits).count()
     }
 
-    fn read_now(&self, missing: &[Extent], batch: &mut Batch) {
-        let Pieces { bytes: buffer, pieces } = self.memory.read_many(missing);
+    fn read_now(&self, runs: &[Run<'_>], batch: &mut Batch) {
+        let wholes: Vec<Extent> = runs.iter().map(|run| run.whole).collect();
+        let mut again = Vec::new();
+        for (run, read) in runs.iter().zip(self.read_and_keep(&wholes)) {
+            match read {
+                Err(error) if run.members.len() == 1 => {
+                    batch.failed.insert((run.whole.addr, run.whole.len), error);
+                }
+                // What lies between may be what cannot be read.
+                Err(_) => again.extend_from_slice(run.members),
+                Ok(()) => {}
+            }
+        }
+        if again.is_empty() {
+            return;
+        }
+        for (extent, read) in again.iter().zip(self.read_and_keep(&again)) {
+            if let Err(error) = read {
+                batch.failed.insert((extent.addr, extent.len), error);
+            }
+        }
+    }
+
+    fn read_and_keep(&self, wanted: &[Extent]) -> Vec<Result<(), ReadError>> {
+        let Pieces { bytes: buffer, pieces } = self.memory.read_many(wanted);
         self.room.set(self.room.get().saturating_sub(buffer.len()));
         let buffer = Rc::new(buffer);
         let mut extents = self.extents.borrow_mut();
-        for (extent, piece) in missing.iter().zip(pieces) {
-            match piece {
-                Ok(range) => {
-                    let bytes = Bytes { buffer: buffer.clone(), start: range.start, len: range.len() };
-                    extents.insert(extent.addr, bytes);
-                }
-                Err(error) => {
-                    batch.failed.insert((extent.addr, extent.len), error);
-                }
-            }
-        }
+        let mut keep = |extent: &Extent, range: Range<usize>| {
+            let bytes = Bytes { buffer: buffer.clone(), start: range.start, len: range.len() };
+            extents.insert(extent.addr, bytes);
+        };
+        wanted.iter().zip(pieces).map(|(extent, piece)| piece.map(|range| keep(extent, range))).collect()
     }
 
     /// Everything that was read.
@@ -218,7 +287,17 @@ impl<'m> Cache<'m> {
             // Never missing: nothing would ever be read for it.
             return Some(Bytes { buffer: Rc::default(), start: 0, len });
         }
-        self.extents.borrow().get(addr, len)
+        if let Some((base, bytes)) = &*self.last.borrow()
+            && let Some(piece) = addr.0.checked_sub(base.0).and_then(|start| bytes.piece(start, len))
+        {
+            return Some(piece);
+        }
+        let extents = self.extents.borrow();
+        let (base, bytes) = extents.get(addr, len)?;
+        if bytes.len >= RUN_BYTES {
+            *self.last.borrow_mut() = Some((base, bytes.clone()));
+        }
+        bytes.piece(addr.0 - base.0, len)
     }
 }
 

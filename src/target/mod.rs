@@ -74,6 +74,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Of pieces that are ranges of `bytes`.
+    pub fn new(bytes: Vec<u8>, pieces: Vec<Result<Range<usize>, ReadError>>) -> Batch {
+        Batch { bytes, pieces }
+    }
+
     /// Adds the next piece, or why it could not be read.
     pub fn push(&mut self, piece: Result<&[u8], ReadError>) {
         let start = self.bytes.len();

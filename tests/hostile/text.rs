@@ -41,7 +41,7 @@ fn report(text: &str, lines: (i32, i32), columns: (i32, i32)) -> StackReport {
         ident: "0x1".to_owned(),
         name: Some(own()),
         os_name: Some(own()),
-        frames: vec![frame; 5],
+        frames: std::iter::repeat_n(std::sync::Arc::new(frame), 5).collect(),
         problems: vec![problem.clone()],
         ..Thread::default()
     };

@@ -1,6 +1,7 @@
 //! Grouping: threads with the same stack into one, repeated frames of a recursion into a line.
 
 use crate::report::model::{Frame, Thread};
+use std::sync::Arc;
 
 /// Threads that are shown together: the same stack, the same standing.
 pub(super) fn fold(threads: &[Thread], enabled: bool) -> Vec<Vec<&Thread>> {
@@ -42,10 +43,10 @@ const SHOWN_OF_RECURSION: usize = 3;
 
 /// The frames to show of a stack, in its order: recursion summed up, and of what remains no more than `limit` (0: all), most
 /// of them from the innermost end.
-pub(super) fn items(frames: &[Frame], limit: usize) -> Vec<Item<'_>> {
+pub(super) fn items(frames: &[Arc<Frame>], limit: usize) -> Vec<Item<'_>> {
     let mut items = Vec::new();
     for run in frames.chunk_by(|a, b| a == b) {
-        items.extend(run.iter().take(SHOWN_OF_RECURSION).map(Item::Frame));
+        items.extend(run.iter().take(SHOWN_OF_RECURSION).map(|frame| Item::Frame(frame)));
         if run.len() > SHOWN_OF_RECURSION {
             items.push(Item::Repeated(run.len() - SHOWN_OF_RECURSION));
         }
@@ -71,8 +72,8 @@ mod tests {
     use super::*;
     use crate::report::model::FrameKind;
 
-    fn frame(line: i32) -> Frame {
-        Frame {
+    fn frame(line: i32) -> Arc<Frame> {
+        Arc::new(Frame {
             kind: FrameKind::Function,
             function: "f".into(),
             name: "f".into(),
@@ -82,12 +83,12 @@ mod tests {
             end_line: None,
             column: None,
             end_column: None,
-        }
+        })
     }
 
     #[test]
     fn recursion_is_summed_up() {
-        let frames: Vec<Frame> = (0..10).map(|_| frame(1)).chain([frame(2)]).collect();
+        let frames: Vec<Arc<Frame>> = (0..10).map(|_| frame(1)).chain([frame(2)]).collect();
         let shown = items(&frames, 0);
         assert_eq!(shown.len(), 5);
         assert_eq!(shown.get(3), Some(&Item::Repeated(7)));
@@ -95,7 +96,7 @@ mod tests {
 
     #[test]
     fn no_frame_is_lost_by_eliding() {
-        let frames: Vec<Frame> = (0..6000).map(frame).collect();
+        let frames: Vec<Arc<Frame>> = (0..6000).map(frame).collect();
         let shown = items(&frames, 100);
         assert_eq!(shown.len(), 101);
         assert_eq!(shown.get(75), Some(&Item::Elided(5900)));

@@ -7,12 +7,16 @@ mod text;
 pub use text::{TextOptions, write_text};
 
 use super::model::StackReport;
-use std::io::{self, Write};
+use super::shared::with_shared_frames;
+use std::io::{self, BufWriter, Write};
 
 /// Writes the report as one JSON document.
 pub fn write_json(out: &mut dyn Write, report: &StackReport) -> io::Result<()> {
-    // In one piece: a writer would be called once a token.
-    let mut document = serde_json::to_vec(report).map_err(io::Error::from)?;
-    document.push(b'\n');
-    out.write_all(&document)
+    // The buffer takes tokens without a call through `dyn`, and large reports need no memory of their size.
+    let mut buffer = BufWriter::with_capacity(BUFFER_BYTES, out);
+    with_shared_frames(|| serde_json::to_writer(&mut buffer, report)).map_err(io::Error::from)?;
+    buffer.write_all(b"\n")?;
+    buffer.flush()
 }
+
+const BUFFER_BYTES: usize = 64 << 10;
