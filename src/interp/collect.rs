@@ -216,8 +216,9 @@ fn finish_thread(
     names: &Names,
 ) -> RawThread {
     let mut error = thread.error;
-    let mut frames = Vec::new();
-    for frame in thread.walk.into_inner().frames {
+    let walked = thread.walk.into_inner().frames;
+    let mut frames = Vec::with_capacity(walked.len());
+    for frame in walked {
         match finish_frame(objects, codes, &frame) {
             Ok(Some(frame)) => frames.push(frame),
             Ok(None) => {}

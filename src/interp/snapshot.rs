@@ -222,9 +222,9 @@ impl<'s> Session<'s> {
     fn host_id(&mut self, thread: &Identity) -> Option<i32> {
         self.ids.list();
         self.ids.host(thread).or_else(|| {
-            self.ids.refresh();
             if thread.recorded.is_some() {
-                return self.ids.host(thread);
+                // It has ended.
+                return None;
             }
             let memory = Until::new(self.memory, Instant::now() + UNSTOPPED);
             let world = collect(&Cache::new(&memory), self.runtime).ok()?;

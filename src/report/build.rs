@@ -135,6 +135,8 @@ impl Builder<'_> {
         let runs = stat.as_ref().is_some_and(|s| s.state == 'R');
         let waits = |gil: &GilState| self.waits_for(gil, tid?, holds_gil == Some(true), runs);
         let unproved = self.snapshot.unproved.contains(&raw.address);
+        let mut frames = Vec::with_capacity(raw.frames.len());
+        frames.extend(raw.frames.iter().filter_map(|frame| self.frame(frame, known)));
         Thread {
             interpreter,
             tid,
@@ -149,7 +151,7 @@ impl Builder<'_> {
             waits_for_gil: gil.and_then(waits),
             attached: raw.attached,
             consistent: !unproved,
-            frames: raw.frames.iter().filter_map(|frame| self.frame(frame, known)).collect(),
+            frames,
             problems: thread_problems(raw, unproved),
         }
     }

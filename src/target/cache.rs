@@ -268,6 +268,7 @@ impl<'m> Cache<'m> {
         self.room.set(self.room.get().saturating_sub(buffer.len()));
         let buffer = Rc::new(buffer);
         let mut extents = self.extents.borrow_mut();
+        extents.by_start.reserve(wanted.len());
         let mut keep = |extent: &Extent, range: Range<usize>| {
             let bytes = Bytes { buffer: buffer.clone(), start: range.start, len: range.len() };
             extents.insert(extent.addr, bytes);
