@@ -73,7 +73,7 @@ impl RawThread {
 }
 
 /// One frame.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawFrame {
     /// Its code object, to be looked up in [`World::codes`].
     pub code: Addr,

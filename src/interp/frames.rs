@@ -6,9 +6,9 @@
 
 use super::threads::{ThreadFacts, chunk_extent};
 use super::walk::{FrameRef, InstructionRef, Walk};
-use crate::base::{Addr, Field, limits};
+use crate::base::{Addr, Field, Record, limits};
 use crate::objects::Objects;
-use crate::target::{Extent, ReadError};
+use crate::target::{Bytes, Extent, ReadError};
 use std::cell::Cell;
 
 /// `FRAME_OWNED_BY_CSTACK` (3.12, 3.13) or `FRAME_OWNED_BY_INTERPRETER` (3.14 on): such frames have no Python code, and
@@ -96,9 +96,18 @@ pub(super) fn prefetch_older_chunks(
 pub(super) fn walk(objects: &Objects<'_>, thread: &ThreadFacts, walk: &mut Walk, room: usize) -> Result<(), ReadError> {
     let fields = Fields::of(objects)?;
     let limit = walk.frames.len() + room;
+    let mut chunk = None;
     while !walk.next.is_null() {
-        let bytes = objects.bytes(walk.next, fields.end)?;
-        let record = bytes.record();
+        let (start, bytes) = match &chunk {
+            Some((start, bytes)) if within(*start, bytes, walk.next, fields.end) => (*start, bytes),
+            _ if !walk.next.is_plausible() => return Err(ReadError::Invalid("pointer to a frame")),
+            _ => {
+                let (start, bytes) = chunk.insert(objects.cache.around(walk.next, fields.end)?);
+                (*start, &*bytes)
+            }
+        };
+        objects.cache.work(1)?;
+        let record = Record(bytes.get((walk.next.0 - start.0) as usize..).unwrap_or_default());
         let owner = record.get(fields.owner).unwrap_or(u8::MAX);
         if owner > LAST_OWNER {
             return Err(ReadError::Invalid("frame"));
@@ -127,6 +136,12 @@ pub(super) fn walk(objects: &Objects<'_>, thread: &ThreadFacts, walk: &mut Walk,
     }
     let complete = walk.at_boundary && (walk.cframe.is_null() || previous_cframe(objects, walk.cframe)?.is_null());
     if complete { Ok(()) } else { Err(ReadError::Invalid("stack: it ends in the middle")) }
+}
+
+/// True when a frame at `frame` lies in the bytes from `start` on.
+fn within(start: Addr, bytes: &Bytes, frame: Addr, len: usize) -> bool {
+    let end = frame.0.checked_sub(start.0).and_then(|at| usize::try_from(at).ok()?.checked_add(len));
+    frame.is_plausible() && end.is_some_and(|end| end <= bytes.len())
 }
 
 fn previous_cframe(objects: &Objects<'_>, cframe: Addr) -> Result<Addr, ReadError> {

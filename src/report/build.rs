@@ -62,8 +62,15 @@ fn python_report(runtime: &Runtime) -> PythonReport {
     }
 }
 
-/// Frames by code, globals and instruction: threads that do the same have the same.
-type KnownFrames = HashMap<(Addr, Addr, Option<i64>), Arc<Frame>, AddrHashing>;
+/// Frames that were made before: threads that do the same have the same.
+#[derive(Default)]
+struct KnownFrames<'b> {
+    /// By code, globals and instruction.
+    frames: HashMap<(Addr, Addr, Option<i64>), Arc<Frame>, AddrHashing>,
+    /// The stack before, which in a pool of threads is often the next one too.
+    last_stack: &'b [RawFrame],
+    last_frames: Vec<Arc<Frame>>,
+}
 
 struct Builder<'b> {
     facts: &'b ProcessFacts,
@@ -72,8 +79,8 @@ struct Builder<'b> {
     snapshot: &'b Snapshot,
 }
 
-impl Builder<'_> {
-    fn world(&self) -> &World {
+impl<'b> Builder<'b> {
+    fn world(&self) -> &'b World {
         &self.snapshot.world
     }
 
@@ -127,7 +134,13 @@ impl Builder<'_> {
         threads
     }
 
-    fn thread(&self, interpreter: i64, gil: Option<&GilState>, raw: &RawThread, known: &mut KnownFrames) -> Thread {
+    fn thread(
+        &self,
+        interpreter: i64,
+        gil: Option<&GilState>,
+        raw: &'b RawThread,
+        known: &mut KnownFrames<'b>,
+    ) -> Thread {
         let ids = self.snapshot.native_ids.get(&raw.address);
         let tid = ids.map(|(_, host)| *host);
         let stat = tid.and_then(|tid| self.stat(tid));
@@ -135,8 +148,6 @@ impl Builder<'_> {
         let runs = stat.as_ref().is_some_and(|s| s.state == 'R');
         let waits = |gil: &GilState| self.waits_for(gil, tid?, holds_gil == Some(true), runs);
         let unproved = self.snapshot.unproved.contains(&raw.address);
-        let mut frames = Vec::with_capacity(raw.frames.len());
-        frames.extend(raw.frames.iter().filter_map(|frame| self.frame(frame, known)));
         Thread {
             interpreter,
             tid,
@@ -151,7 +162,7 @@ impl Builder<'_> {
             waits_for_gil: gil.and_then(waits),
             attached: raw.attached,
             consistent: !unproved,
-            frames,
+            frames: self.frames(&raw.frames, known),
             problems: thread_problems(raw, unproved),
         }
     }
@@ -178,14 +189,24 @@ impl Builder<'_> {
         self.runtime.is_musl
     }
 
-    fn frame(&self, raw: &RawFrame, known: &mut KnownFrames) -> Option<Arc<Frame>> {
+    fn frames(&self, raw: &'b [RawFrame], known: &mut KnownFrames<'b>) -> Vec<Arc<Frame>> {
+        if known.last_stack == raw {
+            return known.last_frames.clone();
+        }
+        let mut frames = Vec::with_capacity(raw.len());
+        frames.extend(raw.iter().filter_map(|frame| self.frame(frame, known)));
+        (known.last_stack, known.last_frames) = (raw, frames.clone());
+        frames
+    }
+
+    fn frame(&self, raw: &RawFrame, known: &mut KnownFrames<'b>) -> Option<Arc<Frame>> {
         let key = (raw.code, raw.globals, raw.offset);
-        if let Some(frame) = known.get(&key) {
+        if let Some(frame) = known.frames.get(&key) {
             return Some(frame.clone());
         }
         let code = self.world().codes.get(&raw.code)?.as_ref().ok()?;
         let frame = Arc::new(self.new_frame(raw, code));
-        known.insert(key, frame.clone());
+        known.frames.insert(key, frame.clone());
         Some(frame)
     }
 

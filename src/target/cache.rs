@@ -161,6 +161,14 @@ impl<'m> Cache<'m> {
         Ok(bytes)
     }
 
+    /// The whole of the cached extent that holds these bytes, with its start; as [`Cache::bytes`] when none does. For walks
+    /// that stay within one extent for many steps.
+    pub fn around(&self, addr: Addr, len: usize) -> Result<(Addr, Bytes), ReadError> {
+        let bytes = self.bytes(addr, len)?;
+        let extents = self.extents.borrow();
+        Ok(extents.get(addr, len).map_or((addr, bytes), |(start, whole)| (start, whole.clone())))
+    }
+
     /// True when these bytes need not be read any more.
     pub fn has(&self, addr: Addr, len: usize) -> bool {
         self.cached(addr, len).is_some()
