@@ -153,7 +153,8 @@ fn finish_interpreter(facts: InterpreterFacts, threads: Vec<RawThread>) -> RawIn
 }
 
 fn walk_threads(objects: &Objects<'_>, threads: Vec<ThreadFacts>) -> Vec<Walking> {
-    objects.cache.prefetch(threads.iter().filter_map(chunk_extent));
+    let cframes = objects.quirks.cframes.then_some(&threads).into_iter().flatten().map(frames::cframes_extent);
+    objects.cache.prefetch(threads.iter().filter_map(chunk_extent).chain(cframes));
     let mut walking: Vec<Walking> = threads
         .into_iter()
         .map(|facts| Walking { facts, chunk: Cell::default(), walk: RefCell::new(Walk::from(Addr::NULL)), error: None })
