@@ -37,7 +37,12 @@ pub struct Dict {
 impl Dict {
     /// The entries that hold a value.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
-        (0..self.entries.len() / self.entry_bytes).filter_map(|slot| self.entry(slot))
+        (0..self.slots()).filter_map(|slot| self.entry(slot))
+    }
+
+    /// How many slots there are.
+    pub(super) fn slots(&self) -> usize {
+        self.entries.len() / self.entry_bytes
     }
 
     /// The entry in a slot; `None` when it is empty.
@@ -136,7 +141,7 @@ impl Objects<'_> {
     }
 
     fn find_slot(&self, dict: &Dict, key: &'static str) -> Result<Option<usize>, ReadError> {
-        let count = dict.entries.len() / dict.entry_bytes;
+        let count = dict.slots();
         // A batch calls again whenever keys were missing: it goes on where it was, with ever more keys at once.
         let mut from = self.passed_slots.borrow().get(&(dict.keys, key)).copied().unwrap_or(0);
         while from < count {

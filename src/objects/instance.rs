@@ -15,16 +15,32 @@ const MANAGED_DICT: u64 = 1 << 4;
 const INSTANCE_BYTES: usize = 288;
 /// Of those, the words before the instance.
 const BEFORE: u64 = 32;
+/// How far before an instance of 3.11 or 3.12 the word for its dict is, which in 3.12 may be values instead.
+const DICT_OR_VALUES: u64 = 24;
+/// How far before an instance of 3.11 the pointer to its values is.
+const VALUES: u64 = 32;
 
-/// Where the instances of a type keep their values, from the instance on, while none of them has a dict.
+/// Where the instances of a type keep their values while they have no dict.
 #[derive(Clone, Copy)]
-pub(super) struct InlineValues {
+pub(super) struct TypeValues {
+    /// Their common keys, and how many slots those have.
     keys: Addr,
-    /// How far before the instance the pointer to its dict is.
-    dict_before: u64,
-    /// The flag that says that they are in use.
-    valid: Option<u64>,
-    first: u64,
+    slots: usize,
+    place: Place,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    /// Inside the instance, `first` bytes from its start.
+    Inline {
+        /// How far before the instance the pointer to its dict is.
+        dict_before: u64,
+        /// The flag that says that the values are in use.
+        valid: Option<u64>,
+        first: u64,
+    },
+    /// Where a word before the instance points.
+    Pointed,
 }
 
 impl Objects<'_> {
@@ -38,7 +54,7 @@ impl Objects<'_> {
         match self.cache.bytes(around.addr, around.len) {
             Err(ReadError::Deferred) => return Err(ReadError::Deferred),
             Ok(bytes) => {
-                if let Some(values) = self.inline_attributes(object, &bytes, &names) {
+                if let Some(values) = self.values_at_once(object, &bytes, &names)? {
                     return Ok(values);
                 }
             }
@@ -59,28 +75,50 @@ impl Objects<'_> {
         Extent { addr: object.back(BEFORE), len: INSTANCE_BYTES }
     }
 
-    /// The same in one look, for instances of a type and names that were seen before.
-    fn inline_attributes<const N: usize>(
+    /// The same in one look, for instances of a type and names that were seen before. `bytes` are those around it.
+    fn values_at_once<const N: usize>(
         &self,
         object: Addr,
         bytes: &Bytes,
         names: &[&'static str; N],
-    ) -> Option<[Option<Addr>; N]> {
-        let word = |from_object: u64| Addr::from_bytes(bytes.get((BEFORE + from_object) as usize..)?);
-        let shapes = self.inline_values.borrow();
-        let shape = shapes.get(&word(u64::from(self.layout.object.ob_type.offset))?)?;
-        let dict = Addr::from_bytes(bytes.get(BEFORE.checked_sub(shape.dict_before)? as usize..)?)?;
-        let valid = shape.valid.is_none_or(|at| bytes.get((BEFORE + at) as usize).is_some_and(|flag| *flag != 0));
-        if !dict.is_null() || !valid || !object.is_plausible() {
-            return None;
-        }
+    ) -> Result<Option<[Option<Addr>; N]>, ReadError> {
+        let ty = bytes.get(BEFORE as usize + self.layout.object.ob_type.offset as usize..).and_then(Addr::from_bytes);
+        let known = self.type_values.borrow().get(&ty.unwrap_or_default()).copied().filter(|_| object.is_plausible());
+        let Some(known) = known else { return Ok(None) };
+        let array = match known.place {
+            Place::Inline { dict_before, valid, first } => Self::inline_array(bytes, dict_before, valid, first),
+            Place::Pointed => {
+                self.pointed_array(bytes).map(|first| self.cache.bytes(first, known.slots * 8)).transpose()?
+            }
+        };
+        let Some(array) = array else { return Ok(None) };
         let mut values = [None; N];
         for (value, name) in values.iter_mut().zip(names) {
-            if let Some(slot) = self.shared_slot(shape.keys, name)? {
-                *value = word(shape.first + slot as u64 * 8)?.non_null();
-            }
+            let Some(slot) = self.shared_slot(known.keys, name) else { return Ok(None) };
+            let Some(slot) = slot else { continue };
+            let Some(word) = array.get(slot * 8..).and_then(Addr::from_bytes) else { return Ok(None) };
+            *value = word.non_null();
         }
-        Some(values)
+        Ok(Some(values))
+    }
+
+    /// The values inside an instance; `None` when they are not in use.
+    fn inline_array(bytes: &Bytes, dict_before: u64, valid: Option<u64>, first: u64) -> Option<Bytes> {
+        let dict = Addr::from_bytes(bytes.get(BEFORE.checked_sub(dict_before)? as usize..)?)?;
+        let valid = valid.is_none_or(|at| bytes.get((BEFORE + at) as usize).is_some_and(|flag| *flag != 0));
+        let first = (BEFORE + first) as usize;
+        if dict.is_null() && valid { bytes.piece(first as u64, bytes.len().checked_sub(first)?) } else { None }
+    }
+
+    /// Where the values of an instance are that a word before it points to; `None` when there are none.
+    fn pointed_array(&self, bytes: &Bytes) -> Option<Addr> {
+        let before = |distance: u64| Addr::from_bytes(bytes.get((BEFORE - distance) as usize..)?);
+        let values = match (self.quirks.instance_dict, before(DICT_OR_VALUES)?) {
+            (InstanceDict::ValuesAndDict, Addr::NULL) => before(VALUES)?.non_null()?,
+            (InstanceDict::Tagged, tagged) if tagged.0 & 1 != 0 => tagged.offset(1),
+            _ => return None,
+        };
+        Some(self.first_value(values))
     }
 
     /// The instance's own namespace; `None` when it has none, or an empty one that was never made.
@@ -94,13 +132,13 @@ impl Objects<'_> {
         let word = |addr: Addr| Addr::from_bytes(&self.cache.bytes(addr, 8)?).ok_or(ReadError::Unmapped);
         match self.quirks.instance_dict {
             InstanceDict::Offset => Ok(None),
-            InstanceDict::ValuesAndDict => match word(object.back(24))?.non_null() {
+            InstanceDict::ValuesAndDict => match word(object.back(DICT_OR_VALUES))?.non_null() {
                 Some(dict) => self.dict(dict).map(Some),
-                None => self.split_values(ty, word(object.back(32))?),
+                None => self.split_values(ty, word(object.back(VALUES))?, Some(Place::Pointed)),
             },
-            InstanceDict::Tagged => match word(object.back(24))? {
+            InstanceDict::Tagged => match word(object.back(DICT_OR_VALUES))? {
                 // An odd word points one byte before the values.
-                tagged if tagged.0 & 1 != 0 => self.split_values(ty, tagged.offset(1)),
+                tagged if tagged.0 & 1 != 0 => self.split_values(ty, tagged.offset(1), Some(Place::Pointed)),
                 Addr::NULL => Ok(None),
                 dict => self.dict(dict).map(Some),
             },
@@ -144,28 +182,28 @@ impl Objects<'_> {
         if valid == Some(0) {
             return Ok(None);
         }
-        let dict = self.split_values(ty, values)?;
-        let shape = InlineValues {
-            keys: self.field(ty, self.layout.type_object.ht_cached_keys)?,
+        let place = (offset < INSTANCE_BYTES as u64).then(|| Place::Inline {
             dict_before,
             valid: self.layout.dict.values_valid.map(|valid| offset + u64::from(valid.offset)),
-            first: offset + self.layout.dict.values.map_or(0, |values| u64::from(values.offset)),
-        };
-        if offset < INSTANCE_BYTES as u64 {
-            self.inline_values.borrow_mut().insert(ty, shape);
-        }
-        Ok(dict)
+            first: self.first_value(Addr(offset)).0,
+        });
+        self.split_values(ty, values, place)
     }
 
-    fn split_values(&self, ty: Addr, values: Addr) -> Result<Option<Dict>, ReadError> {
+    /// The first value of those at `values`.
+    fn first_value(&self, values: Addr) -> Addr {
+        self.layout.dict.values.map_or(values, |field| field.of(values))
+    }
+
+    fn split_values(&self, ty: Addr, values: Addr, place: Option<Place>) -> Result<Option<Dict>, ReadError> {
         let keys = self.field(ty, self.layout.type_object.ht_cached_keys)?;
         if keys.is_null() || values.is_null() {
             return Ok(None);
         }
-        let first = match self.layout.dict.values {
-            Some(field) => field.of(values),
-            None => values,
-        };
-        self.dict_keys(keys, Some(first), limits::ATTRIBUTES).map(Some)
+        let dict = self.dict_keys(keys, Some(self.first_value(values)), limits::ATTRIBUTES)?;
+        if let Some(place) = place {
+            self.type_values.borrow_mut().insert(ty, TypeValues { keys, slots: dict.slots(), place });
+        }
+        Ok(Some(dict))
     }
 }

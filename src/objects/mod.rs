@@ -8,7 +8,7 @@ mod string;
 
 pub use dict::{Dict, Entry};
 
-use self::instance::InlineValues;
+use self::instance::TypeValues;
 use crate::base::{Addr, AddrMap, Field};
 use crate::cpython::Quirks;
 use crate::cpython::layout::Layout;
@@ -38,7 +38,7 @@ pub struct Objects<'c> {
     /// How many slots of a keys object were looked through in vain for a name.
     passed_slots: RefCell<HashMap<(Addr, &'static str), usize>>,
     /// Where instances keep their values, by their type.
-    inline_values: RefCell<AddrMap<InlineValues>>,
+    type_values: RefCell<AddrMap<TypeValues>>,
 }
 
 impl<'c> Objects<'c> {
@@ -52,7 +52,7 @@ impl<'c> Objects<'c> {
             key_texts: RefCell::default(),
             shared_slots: RefCell::default(),
             passed_slots: RefCell::default(),
-            inline_values: RefCell::default(),
+            type_values: RefCell::default(),
         }
     }
 

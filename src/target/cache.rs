@@ -25,7 +25,7 @@ impl Deref for Bytes {
 
 impl Bytes {
     /// `len` bytes from `start` on, when there are so many.
-    fn piece(&self, start: u64, len: usize) -> Option<Bytes> {
+    pub fn piece(&self, start: u64, len: usize) -> Option<Bytes> {
         let start = usize::try_from(start).ok()?;
         let fits = start.checked_add(len)? <= self.len;
         fits.then(|| Bytes { buffer: self.buffer.clone(), start: self.start + start, len })
