@@ -81,7 +81,7 @@ pub struct Snapshot {
     pub native_ids: AddrMap<(u64, i32)>,
     /// The kernel's ids of all threads of the process.
     pub tids: Vec<i32>,
-    /// Names and states of threads before they were stopped, when all were.
+    /// Names and states of threads, as far as they were read on the way: before all were stopped, if they were.
     pub stats: HashMap<i32, TaskStat>,
     /// What was stopped.
     pub mode: Mode,
@@ -167,12 +167,14 @@ impl<'s> Session<'s> {
         let mut held = Held::new(self.tasks);
         let Some(Movers { gils, running: to_stop }) = self.watch_movers(&first, &mut held)? else { return Ok(None) };
         if to_stop.is_empty() {
-            let world = match collect(&Cache::new(&memory), self.runtime) {
+            let read = || collect(&Cache::new(&memory), self.runtime);
+            let (world, stats) = self.tasks.stats_during(self.ids.list(), read);
+            let world = match world {
                 Err(ReadError::Deadline) => return Ok(None),
                 world => world?,
             };
             let proved = self.is_unmoved(&world, &gils)? && held.all_slept();
-            return Ok(proved.then(|| self.finish(world, gils, Mode::None, 0, HashSet::new())));
+            return Ok(proved.then(|| Snapshot { stats, ..self.finish(world, gils, Mode::None, 0, HashSet::new()) }));
         }
         if self.options.pause == Pause::Never {
             return Ok(None);

@@ -6,13 +6,18 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::read;
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
 
 /// Room for `status` or `syscall` of one thread.
 const FILE_BYTES: usize = 4096;
 /// Room for the beginning of `stat`: an id, a name of 15 bytes (64 of a kernel thread), a letter.
 const STAT_BYTES: usize = 128;
+
+/// Threads for whose names and states another thread of ours is worth its making.
+const MANY: usize = 64;
 
 /// Name and state of one thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +60,20 @@ impl Tasks {
         let (_, rest) = text.split_once('(')?;
         let (name, rest) = rest.rsplit_once(')')?;
         Some(TaskStat { name: name.to_owned(), state: rest.trim_start().chars().next()? })
+    }
+
+    /// Names and states of many threads, read while `work` is done: together they take as long as reading the stacks. What is
+    /// missing in the end has ended, or was not read.
+    pub fn stats_during<T>(&self, tids: &[i32], work: impl FnOnce() -> T) -> (T, HashMap<i32, TaskStat>) {
+        if tids.len() < MANY {
+            return (work(), HashMap::new());
+        }
+        let stats = || tids.iter().filter_map(|tid| Some((*tid, self.stat(*tid)?))).collect();
+        thread::scope(|scope| {
+            let reader = thread::Builder::new().name("pyattach-tasks".to_owned()).spawn_scoped(scope, stats);
+            let result = work();
+            (result, reader.ok().and_then(|reader| reader.join().ok()).unwrap_or_default())
+        })
     }
 
     /// The thread's id in each PID namespace from ours inwards.

@@ -180,7 +180,7 @@ impl<'b> Builder<'b> {
         }
     }
 
-    /// Name and state: from before threads were stopped, where all were.
+    /// Name and state, from the snapshot where it has them.
     fn stat(&self, tid: i32) -> Option<TaskStat> {
         self.snapshot.stats.get(&tid).cloned().or_else(|| self.tasks.stat(tid))
     }
