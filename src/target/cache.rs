@@ -66,6 +66,18 @@ impl Extents {
         }
     }
 
+    /// Makes the members of a run found that a shorter extent, read before, hides.
+    fn insert_members(&mut self, run: &Run<'_>) {
+        let Some(whole) = self.by_start.get(&run.whole.addr).cloned() else { return };
+        for member in run.members {
+            if self.get(member.addr, member.len).is_none()
+                && let Some(bytes) = whole.piece(member.addr.0 - run.whole.addr.0, member.len)
+            {
+                self.insert(member.addr, bytes);
+            }
+        }
+    }
+
     /// The extent that holds this piece, with its start.
     fn get(&self, addr: Addr, len: usize) -> Option<(Addr, &Bytes)> {
         if let Some(bytes) = self.by_start.get(&addr).filter(|bytes| len <= bytes.len) {
@@ -258,7 +270,7 @@ impl<'m> Cache<'m> {
                 }
                 // What lies between may be what cannot be read.
                 Err(_) => again.extend_from_slice(run.members),
-                Ok(()) => {}
+                Ok(()) => self.extents.borrow_mut().insert_members(run),
             }
         }
         if again.is_empty() {
@@ -354,6 +366,16 @@ mod tests {
         };
         let results = cache.batched(&[200, 201, 5], follow);
         assert_eq!(results, [Ok((1200 % 256) as u8), Ok((1201 % 256) as u8), Err(ReadError::Unmapped)]);
+    }
+
+    #[test]
+    fn a_short_extent_read_before_does_not_hide_a_longer_one() {
+        let memory = Counting { reads: Cell::new(0) };
+        let cache = Cache::new(&memory);
+        cache.bytes(Addr(210), 2).unwrap();
+        cache.prefetch([Extent { addr: Addr(200), len: 5 }, Extent { addr: Addr(210), len: 8 }]);
+        assert!(cache.has(Addr(210), 8) && cache.has(Addr(200), 5));
+        assert_eq!(memory.reads.get(), 2);
     }
 
     #[test]
