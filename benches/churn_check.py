@@ -41,13 +41,13 @@ class Checker:
                 if number not in (None, found[1]) or function not in ("<module>", f"made_{found[1]}"):
                     return "mixed code objects"
                 number = found[1]
-                line = max(1, line - int(number) % self.cycle)
+                line = line and max(1, line - int(number) % self.cycle)
                 function = "made" if function != "<module>" else function
             reached = [(index, entry) for parent in parents for index, entry in self.children[parent]
                        if function in (entry["name"], entry["qualname"])]
             if not reached:
                 return "impossible call"
-            if not any(line in entry["lines"] for _, entry in reached):
+            if not any(line in entry["lines"] or not line and entry["lineless"] for _, entry in reached):
                 return "line outside function"
             parents = [(index, line) for index, _ in reached]
         return None

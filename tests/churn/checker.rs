@@ -51,7 +51,16 @@ struct Function {
     file: String,
     kind: String,
     lines: Vec<i64>,
+    /// Some of its instructions belong to no line.
+    #[serde(default)]
+    lineless: bool,
     positions: Vec<[i64; 4]>,
+}
+
+impl Function {
+    fn has_line(&self, line: i64) -> bool {
+        self.lines.contains(&line) || (line == 0 && self.lineless)
+    }
 }
 
 /// A frame as the tool shows it, with the number of a made code object taken out of its names and lines.
@@ -61,6 +70,7 @@ struct Frame<'a> {
     file: String,
     name: String,
     qualname: String,
+    /// 0 where an instruction belongs to none.
     line: i64,
     /// The number in the file name, and the empty lines the code begins with.
     made: Option<(&'a str, i64)>,
@@ -109,7 +119,7 @@ impl Facts {
             parents.contains(&(parent, line))
                 && function.name == frame.name
                 && function.file == frame.file
-                && (frame.made.is_none() || function.lines.contains(&frame.line))
+                && (frame.made.is_none() || function.has_line(frame.line))
         };
         self.nodes.iter().enumerate().filter(|(_, node)| is_child(node)).map(|(index, _)| index).collect()
     }
@@ -117,7 +127,7 @@ impl Facts {
     /// What holds for a frame of this function wherever it is called.
     fn check_details(&self, node: usize, frame: &Frame<'_>) -> Result<(), String> {
         let function = &self.functions[self.nodes[node].0];
-        if !function.lines.contains(&frame.line) {
+        if !function.has_line(frame.line) {
             return Err(format!("{} has no line {}", function.qualname, frame.line));
         }
         let text = |key: &str| frame.shown[key].as_str();
@@ -183,13 +193,16 @@ impl Facts {
         let file = text("file")?;
         let number = file.strip_prefix("<made-").and_then(|rest| rest.strip_suffix('>'));
         let skipped = number.and_then(|number| number.parse::<i64>().ok()).map(|number| number % self.made_cycle);
-        let line = shown["line"].as_i64().ok_or_else(|| format!("a frame without a line: {shown}"))?;
+        let line = match &shown["line"] {
+            Value::Null => 0,
+            line => line.as_i64().ok_or_else(|| format!("a frame on a strange line: {shown}"))?,
+        };
         Ok(Frame {
             shown,
             file: number.map_or(file, |_| "<made>").into(),
             name: general(text("name")?).into(),
             qualname: general(text("function")?).into(),
-            line: skipped.map_or(line, |skipped| (line - skipped).max(1)),
+            line: skipped.filter(|_| line != 0).map_or(line, |skipped| (line - skipped).max(1)),
             made: number.zip(skipped),
         })
     }

@@ -26,6 +26,7 @@ const SPOILS: &[(&str, Spoil)] = &[
     ("other_kind", |frames| frames[0]["kind"] = json!("generator")),
     ("other_columns", |frames| frames[0]["end_column"] = json!(9)),
     ("no_line", |frames| frames[0]["line"] = Value::Null),
+    ("no_line_while_it_calls", |frames| frames[3]["line"] = Value::Null),
     ("made_of_two", |frames| frames[1]["file"] = json!("<made-009>")),
     ("made_with_other_name", |frames| frames[1]["name"] = json!("made_009")),
     ("made_on_other_line", |frames| frames[2]["line"] = json!(6)),
@@ -59,6 +60,10 @@ fn facts() -> Facts {
         json!({"name": name, "qualname": name, "module": "__main__", "file": file, "kind": kind, "lines": lines,
                "positions": [[30, 30, 4, 8]]})
     };
+    let lineless = |mut function: Value| {
+        function["lineless"] = json!(true);
+        function
+    };
     let base = |name: &str, line: i64| json!({"file": "threading.py", "name": name, "qualname": name, "line": line});
     let facts = json!({
         "version": [3, 12, 0],
@@ -66,7 +71,7 @@ fn facts() -> Facts {
         "worker": {"file": "x.py", "lines": [49, 50, 51], "loop": 50},
         "threads": [{"tid": 1, "base": [base("run", 900), base("_bootstrap", 800)]}],
         "functions": [
-            function("x.py", "one_round", "function", &[9, 10, 11]),
+            lineless(function("x.py", "one_round", "function", &[9, 10, 11])),
             function("<made>", "<module>", "module", &[1, 3]),
             function("<made>", "made", "function", &[1, 2]),
             function("x.py", "leaf", "function", &[29, 30]),
@@ -99,5 +104,9 @@ fn accepts() -> Outcome {
     for inner in 1..5 {
         facts.check(&facts.threads[0], &possible()[inner..])?;
     }
+    // `one_round` is said to have instructions that belong to no line.
+    let mut innermost = possible().split_off(3);
+    innermost[0]["line"] = Value::Null;
+    facts.check(&facts.threads[0], &innermost)?;
     Ok(())
 }

@@ -71,6 +71,11 @@ def lines_of(code):
     return sorted({max(1, line - made_lines(code)) for line in lines | {code.co_firstlineno}})
 
 
+def has_instructions_without_line(code):
+    """As where an exception passes through `finally` or leaves a generator (3.10 on)."""
+    return hasattr(code, "co_lines") and any(line is None and end > start for start, end, line in code.co_lines())
+
+
 def describe(frame):
     code = frame.f_code
     skipped = made_lines(code)
@@ -85,6 +90,7 @@ def describe(frame):
         "file": general(code.co_filename),
         "kind": (kinds or [plain])[0],
         "lines": lines_of(code),
+        "lineless": has_instructions_without_line(code),
         "positions": sorted([p[0] - skipped, p[1] - skipped, p[2], p[3]] for p in positions if None not in p),
     }
 
