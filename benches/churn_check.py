@@ -41,7 +41,7 @@ class Checker:
                 if number not in (None, found[1]) or function not in ("<module>", f"made_{found[1]}"):
                     return "mixed code objects"
                 number = found[1]
-                line = line and max(1, line - int(number) % self.cycle)
+                line = line if line is None else max(1, line - int(number) % self.cycle)
                 function = "made" if function != "<module>" else function
             reached = [(index, entry) for parent in parents for index, entry in self.children[parent]
                        if function in (entry["name"], entry["qualname"])]

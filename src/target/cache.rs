@@ -119,8 +119,12 @@ fn runs(extents: &[Extent]) -> Vec<Run<'_>> {
             joins
         });
         let (members, others) = rest.split_at(1 + more.count());
-        let len = usize::try_from(end - start).unwrap_or(usize::MAX);
-        runs.push(Run { whole: Extent { addr: first.addr, len }, members });
+        let whole = match members {
+            // As it is, even where it goes beyond the last address.
+            [only] => *only,
+            _ => Extent { addr: first.addr, len: usize::try_from(end - start).unwrap_or(usize::MAX) },
+        };
+        runs.push(Run { whole, members });
         rest = others;
     }
     runs
@@ -376,6 +380,21 @@ mod tests {
         cache.prefetch([Extent { addr: Addr(200), len: 5 }, Extent { addr: Addr(210), len: 8 }]);
         assert!(cache.has(Addr(210), 8) && cache.has(Addr(200), 5));
         assert_eq!(memory.reads.get(), 2);
+    }
+
+    #[test]
+    fn extents_beyond_the_last_address_fail_once() {
+        struct Nothing;
+        impl Memory for Nothing {
+            fn read(&self, _: Addr, _: &mut [u8]) -> Result<(), ReadError> {
+                Err(ReadError::Unmapped)
+            }
+        }
+        let cache = Cache::new(&Nothing);
+        for items in [&[u64::MAX - 3][..], &[u64::MAX - 3, u64::MAX - 9], &[0, u64::MAX]] {
+            let results = cache.batched(items, |start| cache.bytes(Addr(*start), 288).map(drop));
+            assert!(results.iter().all(|result| *result == Err(ReadError::Unmapped)));
+        }
     }
 
     #[test]

@@ -43,6 +43,9 @@ struct Worker {
     loop_line: i64,
 }
 
+/// Stands for the line of an instruction that has none. 0 is a line: made modules begin there.
+const NO_LINE: i64 = -1;
+
 #[derive(Debug, Deserialize)]
 struct Function {
     name: String,
@@ -59,7 +62,7 @@ struct Function {
 
 impl Function {
     fn has_line(&self, line: i64) -> bool {
-        self.lines.contains(&line) || (line == 0 && self.lineless)
+        self.lines.contains(&line) || (line == NO_LINE && self.lineless)
     }
 }
 
@@ -70,7 +73,7 @@ struct Frame<'a> {
     file: String,
     name: String,
     qualname: String,
-    /// 0 where an instruction belongs to none.
+    /// [`NO_LINE`] where an instruction belongs to none.
     line: i64,
     /// The number in the file name, and the empty lines the code begins with.
     made: Option<(&'a str, i64)>,
@@ -194,7 +197,7 @@ impl Facts {
         let number = file.strip_prefix("<made-").and_then(|rest| rest.strip_suffix('>'));
         let skipped = number.and_then(|number| number.parse::<i64>().ok()).map(|number| number % self.made_cycle);
         let line = match &shown["line"] {
-            Value::Null => 0,
+            Value::Null => NO_LINE,
             line => line.as_i64().ok_or_else(|| format!("a frame on a strange line: {shown}"))?,
         };
         Ok(Frame {
@@ -202,7 +205,7 @@ impl Facts {
             file: number.map_or(file, |_| "<made>").into(),
             name: general(text("name")?).into(),
             qualname: general(text("function")?).into(),
-            line: skipped.filter(|_| line != 0).map_or(line, |skipped| (line - skipped).max(1)),
+            line: skipped.filter(|_| line != NO_LINE).map_or(line, |skipped| (line - skipped).max(1)),
             made: number.zip(skipped),
         })
     }
