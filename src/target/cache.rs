@@ -54,28 +54,32 @@ pub struct Cache<'m> {
 #[derive(Default)]
 struct Extents {
     by_start: AddrMap<Bytes>,
+    /// Starts of extents of which none lies within another, so that the nearest start tells whether a piece is there.
     starts: BTreeSet<Addr>,
 }
 
 impl Extents {
     fn insert(&mut self, addr: Addr, bytes: Bytes) {
-        // Of several extents at one address the longest serves all.
-        if self.by_start.get(&addr).is_none_or(|old| old.len < bytes.len) {
-            self.by_start.insert(addr, bytes);
-            self.starts.insert(addr);
+        let len = bytes.len;
+        if self.get(addr, len).is_some() {
+            // Another holds it already; but one that starts there is found more quickly.
+            self.by_start.entry(addr).or_insert(bytes);
+            return;
         }
+        // An extent within another would be found instead of it.
+        while let Some(inner) =
+            self.starts.range(addr..).next().copied().filter(|inner| self.is_within(*inner, addr, len))
+        {
+            self.starts.remove(&inner);
+        }
+        self.by_start.insert(addr, bytes);
+        self.starts.insert(addr);
     }
 
-    /// Makes the members of a run found that a shorter extent, read before, hides.
-    fn insert_members(&mut self, run: &Run<'_>) {
-        let Some(whole) = self.by_start.get(&run.whole.addr).cloned() else { return };
-        for member in run.members {
-            if self.get(member.addr, member.len).is_none()
-                && let Some(bytes) = whole.piece(member.addr.0 - run.whole.addr.0, member.len)
-            {
-                self.insert(member.addr, bytes);
-            }
-        }
+    /// True when the extent that starts at `inner` lies within `len` bytes from `addr` on.
+    fn is_within(&self, inner: Addr, addr: Addr, len: usize) -> bool {
+        let end = self.by_start.get(&inner).map_or(u64::MAX, |bytes| inner.0.saturating_add(bytes.len as u64));
+        end <= addr.0.saturating_add(len as u64)
     }
 
     /// The extent that holds this piece, with its start.
@@ -274,7 +278,7 @@ impl<'m> Cache<'m> {
                 }
                 // What lies between may be what cannot be read.
                 Err(_) => again.extend_from_slice(run.members),
-                Ok(()) => self.extents.borrow_mut().insert_members(run),
+                Ok(()) => {}
             }
         }
         if again.is_empty() {
@@ -327,82 +331,4 @@ impl<'m> Cache<'m> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::cell::Cell;
-
-    struct Counting {
-        reads: Cell<usize>,
-    }
-
-    impl Memory for Counting {
-        fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), ReadError> {
-            self.reads.set(self.reads.get() + 1);
-            if addr.0 < 100 {
-                return Err(ReadError::Unmapped);
-            }
-            for (i, byte) in buf.iter_mut().enumerate() {
-                *byte = (addr.0 as usize + i) as u8;
-            }
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn what_was_read_once_is_not_read_again() {
-        let memory = Counting { reads: Cell::new(0) };
-        let cache = Cache::new(&memory);
-        assert_eq!(&*cache.bytes(Addr(128), 8).unwrap(), [128, 129, 130, 131, 132, 133, 134, 135]);
-        assert_eq!(&*cache.bytes(Addr(130), 2).unwrap(), [130, 131]);
-        assert_eq!(memory.reads.get(), 1);
-        assert_eq!(cache.bytes(Addr(130), 8).unwrap().len(), 8);
-        assert_eq!(memory.reads.get(), 2);
-    }
-
-    #[test]
-    fn chains_of_pointers_are_followed_in_rounds() {
-        let memory = Counting { reads: Cell::new(0) };
-        let cache = Cache::new(&memory);
-        let follow = |start: &u64| {
-            let first = cache.bytes(Addr(*start), 1)?;
-            let second = cache.bytes(Addr(1000 + u64::from(first[0])), 1)?;
-            Ok(second[0])
-        };
-        let results = cache.batched(&[200, 201, 5], follow);
-        assert_eq!(results, [Ok((1200 % 256) as u8), Ok((1201 % 256) as u8), Err(ReadError::Unmapped)]);
-    }
-
-    #[test]
-    fn a_short_extent_read_before_does_not_hide_a_longer_one() {
-        let memory = Counting { reads: Cell::new(0) };
-        let cache = Cache::new(&memory);
-        cache.bytes(Addr(210), 2).unwrap();
-        cache.prefetch([Extent { addr: Addr(200), len: 5 }, Extent { addr: Addr(210), len: 8 }]);
-        assert!(cache.has(Addr(210), 8) && cache.has(Addr(200), 5));
-        assert_eq!(memory.reads.get(), 2);
-    }
-
-    #[test]
-    fn extents_beyond_the_last_address_fail_once() {
-        struct Nothing;
-        impl Memory for Nothing {
-            fn read(&self, _: Addr, _: &mut [u8]) -> Result<(), ReadError> {
-                Err(ReadError::Unmapped)
-            }
-        }
-        let cache = Cache::new(&Nothing);
-        for items in [&[u64::MAX - 3][..], &[u64::MAX - 3, u64::MAX - 9], &[0, u64::MAX]] {
-            let results = cache.batched(items, |start| cache.bytes(Addr(*start), 288).map(drop));
-            assert!(results.iter().all(|result| *result == Err(ReadError::Unmapped)));
-        }
-    }
-
-    #[test]
-    fn a_prefetch_that_fails_leaves_the_error_to_the_reader() {
-        let memory = Counting { reads: Cell::new(0) };
-        let cache = Cache::new(&memory);
-        cache.prefetch([Extent { addr: Addr(1), len: 8 }, Extent { addr: Addr(200), len: 8 }]);
-        assert_eq!(cache.extents(), [Extent { addr: Addr(200), len: 8 }]);
-        assert_eq!(cache.bytes(Addr(1), 8).err(), Some(ReadError::Unmapped));
-    }
-}
+mod tests;

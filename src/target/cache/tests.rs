@@ -1,0 +1,94 @@
+use super::*;
+use std::cell::Cell;
+
+struct Counting {
+    reads: Cell<usize>,
+}
+
+impl Memory for Counting {
+    fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.reads.set(self.reads.get() + 1);
+        if addr.0 < 100 {
+            return Err(ReadError::Unmapped);
+        }
+        for (i, byte) in buf.iter_mut().enumerate() {
+            *byte = (addr.0 as usize + i) as u8;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_was_read_once_is_not_read_again() {
+    let memory = Counting { reads: Cell::new(0) };
+    let cache = Cache::new(&memory);
+    assert_eq!(&*cache.bytes(Addr(128), 8).unwrap(), [128, 129, 130, 131, 132, 133, 134, 135]);
+    assert_eq!(&*cache.bytes(Addr(130), 2).unwrap(), [130, 131]);
+    assert_eq!(memory.reads.get(), 1);
+    assert_eq!(cache.bytes(Addr(130), 8).unwrap().len(), 8);
+    assert_eq!(memory.reads.get(), 2);
+}
+
+#[test]
+fn chains_of_pointers_are_followed_in_rounds() {
+    let memory = Counting { reads: Cell::new(0) };
+    let cache = Cache::new(&memory);
+    let follow = |start: &u64| {
+        let first = cache.bytes(Addr(*start), 1)?;
+        let second = cache.bytes(Addr(1000 + u64::from(first[0])), 1)?;
+        Ok(second[0])
+    };
+    let results = cache.batched(&[200, 201, 5], follow);
+    assert_eq!(results, [Ok((1200 % 256) as u8), Ok((1201 % 256) as u8), Err(ReadError::Unmapped)]);
+}
+
+#[test]
+fn a_short_extent_read_before_does_not_hide_a_longer_one() {
+    let memory = Counting { reads: Cell::new(0) };
+    let cache = Cache::new(&memory);
+    cache.bytes(Addr(210), 2).unwrap();
+    cache.prefetch([Extent { addr: Addr(200), len: 5 }, Extent { addr: Addr(210), len: 8 }]);
+    assert!(cache.has(Addr(210), 8) && cache.has(Addr(200), 5));
+    assert_eq!(memory.reads.get(), 2);
+}
+
+#[test]
+fn a_piece_of_any_extent_is_found() {
+    let memory = Counting { reads: Cell::new(0) };
+    let cache = Cache::new(&memory);
+    // Within one another in either order, and overlapping.
+    for (addr, len) in [(0x1010, 8), (0x1000, 512), (0x1020, 16), (0x1180, 256), (0x1000, 600), (0x1400, 8)] {
+        cache.bytes(Addr(addr), len).unwrap();
+    }
+    let reads = memory.reads.get();
+    for (addr, len) in [(0x1000, 600), (0x1010, 100), (0x1024, 300), (0x1181, 255), (0x1230, 32), (0x1018, 4)] {
+        assert!(cache.has(Addr(addr), len), "{len} bytes at {addr:#x}");
+        cache.bytes(Addr(addr), len).unwrap();
+    }
+    assert_eq!(memory.reads.get(), reads);
+    assert!(!cache.has(Addr(0x127f), 2));
+}
+
+#[test]
+fn extents_beyond_the_last_address_fail_once() {
+    struct Nothing;
+    impl Memory for Nothing {
+        fn read(&self, _: Addr, _: &mut [u8]) -> Result<(), ReadError> {
+            Err(ReadError::Unmapped)
+        }
+    }
+    let cache = Cache::new(&Nothing);
+    for items in [&[u64::MAX - 3][..], &[u64::MAX - 3, u64::MAX - 9], &[0, u64::MAX]] {
+        let results = cache.batched(items, |start| cache.bytes(Addr(*start), 288).map(drop));
+        assert!(results.iter().all(|result| *result == Err(ReadError::Unmapped)));
+    }
+}
+
+#[test]
+fn a_prefetch_that_fails_leaves_the_error_to_the_reader() {
+    let memory = Counting { reads: Cell::new(0) };
+    let cache = Cache::new(&memory);
+    cache.prefetch([Extent { addr: Addr(1), len: 8 }, Extent { addr: Addr(200), len: 8 }]);
+    assert_eq!(cache.extents(), [Extent { addr: Addr(200), len: 8 }]);
+    assert_eq!(cache.bytes(Addr(1), 8).err(), Some(ReadError::Unmapped));
+}
