@@ -1,3 +1,5 @@
+//! The cache over memory that counts how often it is read.
+
 use super::*;
 use std::cell::Cell;
 
