@@ -1,20 +1,27 @@
 //! Several readings of a process, and what each thread did between them: which is stuck, which moves.
 //!
-//! A thread is said to be stuck only where that is proved: every reading shows the same frames at the same instructions; it
-//! was off the CPU before the first reading, and when the last was over it had not been put on one since. What is claimed
-//! holds for the time between these two looks at it, and for no longer.
+//! A thread is said to be stuck only where every reading shows the same frames at the same instructions, and it did not run
+//! between the first and the last: it was off the CPU, and has not been put on one since. What is claimed holds for the time
+//! in which it was watched like this, and for no longer.
+//!
+//! Stopping a thread and letting it go puts it on a CPU. So where a reading took a stop of all threads, they are watched up to
+//! that reading, and again when they have come to rest after it; the time between is no part of what is claimed.
 
-use super::model::{StackReport, Thread};
+use super::model::{SnapshotMode, StackReport, Thread};
 use super::stack::{StackError, StackOptions, stack};
 use crate::base::{Problem, ProblemKind};
 use crate::interp::RawFrame;
 use crate::os::{Activity, Process, Tasks, with_deadline};
 use serde::{Serialize, Serializer};
-use std::collections::hash_map::DefaultHasher;
+use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How often, and after what time each, to look whether threads that were stopped have come to rest.
+const LOOKS: u32 = 25;
+const REST: Duration = Duration::from_millis(2);
 
 /// How to take several readings.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +40,7 @@ pub struct Samples {
     /// Time asked for between them.
     #[serde(rename = "interval_ms", serialize_with = "milliseconds")]
     pub interval: Duration,
-    /// Time between the looks at the threads before the first reading and after the last: that for which something is claimed.
+    /// How long the threads were watched, without readings for which all of them were stopped.
     #[serde(rename = "window_ms", serialize_with = "milliseconds")]
     pub window: Duration,
     /// Threads that an earlier reading showed and the last does not.
@@ -58,7 +65,7 @@ pub struct Motion {
     pub state: MotionState,
     /// In how many readings it was.
     pub samples: u32,
-    /// Time between the looks at it before the first reading it was in and after the last.
+    /// How long it was watched: that for which something is claimed.
     #[serde(rename = "window_ms", serialize_with = "milliseconds")]
     pub window: Duration,
     /// How many different stacks the readings show.
@@ -107,16 +114,15 @@ pub fn stack_samples(
     mut wait: impl FnMut(Duration) -> bool,
 ) -> Result<StackReport, StackError> {
     let process = Process::open(pid)?;
-    let tasks = Arc::new(process.tasks()?);
-    let mut history = History::default();
-    history.look(&tasks, options.timeout);
+    let mut history = History::new(process.tasks()?, options.timeout);
+    history.look();
     let mut report = stack(pid, options)?;
     history.note(&report);
     for number in 2..=samples.count {
         if !wait(samples.interval) {
             break;
         }
-        history.look(&tasks, options.timeout);
+        history.look();
         let failed = match stack(pid, options) {
             Ok(next) if process.is_alive() => {
                 report = next;
@@ -131,10 +137,51 @@ pub fn stack_samples(
         report.problems.push(Problem::new(kind, message));
         break;
     }
-    let to = Instant::now();
-    let lasts = activities(&tasks, options.timeout, HashSet::new());
-    history.finish(&mut report, to, &lasts, samples.interval);
+    history.finish(&mut report, samples.interval);
     Ok(report)
+}
+
+/// One thread of the process, watched.
+struct Watch {
+    /// What it had done when it was last looked at.
+    last: Activity,
+    /// Since when it has been watched without a break, and for how long before.
+    since: Instant,
+    before: Duration,
+    /// When the last look at it began.
+    to: Instant,
+    switches: u64,
+    cpu: Duration,
+    /// It never ran: off the CPU at each look, and not put on one in between.
+    still: bool,
+}
+
+impl Watch {
+    fn new(activity: Activity, now: Instant) -> Watch {
+        let (before, cpu) = (Duration::ZERO, Duration::ZERO);
+        Watch { last: activity, since: now, before, to: now, switches: 0, cpu, still: true }
+    }
+
+    /// Looks at it again; the look began at `now`.
+    fn go_on(&mut self, activity: Activity, now: Instant) {
+        let switches = activity.runs.saturating_sub(self.last.runs);
+        // A thread that is on a CPU all the time is not put on one again.
+        self.still &= self.last.off_cpu && switches == 0;
+        self.switches = self.switches.saturating_add(switches);
+        self.cpu = self.cpu.saturating_add(activity.cpu.saturating_sub(self.last.cpu));
+        self.last = activity;
+        self.to = now;
+    }
+
+    /// Begins anew after a break; the look had ended by `now`.
+    fn begin_anew(&mut self, activity: Activity, now: Instant) {
+        self.before = self.window();
+        (self.last, self.since, self.to) = (activity, now, now);
+    }
+
+    fn window(&self) -> Duration {
+        self.before.saturating_add(self.to.saturating_duration_since(self.since))
+    }
 }
 
 /// What tells a thread from every other: interpreter, ident, id.
@@ -144,13 +191,10 @@ fn key(thread: &Thread) -> Key {
     (thread.interpreter, thread.ident.clone(), thread.tid)
 }
 
-/// What is known of one thread from the readings so far.
+/// The stacks of one thread in the readings so far.
 struct Track {
     name: Option<String>,
     samples: u32,
-    /// When its first reading was about to begin, and what it had done by then.
-    from: Instant,
-    first: Option<Activity>,
     /// Where its frames were in the reading before, and hashes of all its stacks.
     places: Arc<[RawFrame]>,
     stacks: HashSet<u64>,
@@ -160,115 +204,123 @@ struct Track {
 }
 
 impl Track {
+    fn new(thread: &Thread) -> Track {
+        let (name, places) = (thread.name.clone(), thread.places.clone());
+        Track { name, samples: 0, places, stacks: HashSet::new(), same: true, proved: true }
+    }
+
     fn add(&mut self, thread: &Thread) {
         self.samples += 1;
         self.same &= self.places == thread.places;
-        self.proved &= is_proved(thread);
+        self.proved &= thread.consistent && thread.problems.iter().all(|problem| problem.kind == ProblemKind::Note);
         self.places = thread.places.clone();
-        self.stacks.insert(hash(&thread.places));
+        let mut hasher = DefaultHasher::new();
+        self.places.hash(&mut hasher);
+        self.stacks.insert(hasher.finish());
     }
 
-    /// What it did up to `to`, when it had done what `last` says.
-    fn motion(&self, to: Instant, last: Option<Activity>) -> Motion {
-        let both = self.first.zip(last);
-        let switches = both.map(|(then, now)| now.runs.saturating_sub(then.runs));
-        // A thread that is on a CPU all the time is not put on one again; one that was off it and was not, did not run.
-        let still = switches == Some(0) && self.first.is_some_and(|first| first.off_cpu);
+    fn motion(&self, watch: Option<&Watch>) -> Motion {
         Motion {
             state: match self.same {
                 _ if self.samples < 2 => MotionState::New,
-                true if still && self.proved => MotionState::Stuck,
+                true if self.proved && watch.is_some_and(|watch| watch.still) => MotionState::Stuck,
                 true => MotionState::SameStack,
                 false => MotionState::Moves,
             },
             samples: self.samples,
-            window: to.saturating_duration_since(self.from),
+            window: watch.map_or(Duration::ZERO, Watch::window),
             distinct_stacks: self.stacks.len(),
-            switches,
-            cpu: both.map(|(then, now)| now.cpu.saturating_sub(then.cpu)),
+            switches: watch.map(|watch| watch.switches),
+            cpu: watch.map(|watch| watch.cpu),
         }
     }
 }
 
-/// The threads of the process, with what each has done, but for those that are known. Nothing if that takes too long.
-fn activities(tasks: &Arc<Tasks>, limit: Duration, known: HashSet<i32>) -> HashMap<i32, Option<Activity>> {
-    let tasks = Arc::clone(tasks);
-    let all = with_deadline(limit, move || {
-        let ask = |tid: i32| (tid, if known.contains(&tid) { None } else { tasks.activity(tid) });
-        tasks.ids().unwrap_or_default().into_iter().map(ask).collect()
-    });
-    all.unwrap_or_default()
-}
-
-fn is_proved(thread: &Thread) -> bool {
-    thread.consistent && thread.problems.iter().all(|problem| problem.kind == ProblemKind::Note)
-}
-
-fn hash(places: &[RawFrame]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    places.hash(&mut hasher);
-    hasher.finish()
-}
-
 /// All threads over all readings.
-#[derive(Default)]
 struct History {
-    /// What each thread of the process had done, and when that had been asked, before the first reading that can have it.
-    firsts: HashMap<i32, (Option<Activity>, Instant)>,
+    tasks: Arc<Tasks>,
+    limit: Duration,
+    watches: HashMap<i32, Watch>,
     tracks: HashMap<Key, Track>,
     count: u32,
 }
 
 impl History {
-    /// Looks at the threads that are new, before a reading.
-    fn look(&mut self, tasks: &Arc<Tasks>, limit: Duration) {
-        let found = activities(tasks, limit, self.firsts.keys().copied().collect());
-        // The time is taken when all have been asked: nothing is claimed for the time before.
-        let now = Instant::now();
-        self.firsts.retain(|tid, _| found.contains_key(tid));
+    fn new(tasks: Tasks, limit: Duration) -> History {
+        History { tasks: Arc::new(tasks), limit, watches: HashMap::new(), tracks: HashMap::new(), count: 0 }
+    }
+
+    /// Looks at all threads, while nothing of ours disturbs them.
+    fn look(&mut self) {
+        let began = Instant::now();
+        let found = self.activities();
+        let ended = Instant::now();
+        self.watches.retain(|tid, _| found.contains_key(tid));
         for (tid, activity) in found {
-            self.firsts.entry(tid).or_insert((activity, now));
+            match self.watches.entry(tid) {
+                Entry::Occupied(mut watch) => watch.get_mut().go_on(activity, began),
+                Entry::Vacant(entry) => drop(entry.insert(Watch::new(activity, ended))),
+            }
         }
+    }
+
+    /// Looks at all threads after they were stopped and let go, when those that were at rest are so again.
+    fn look_after_stop(&mut self) {
+        let mut found = self.activities();
+        for _ in 0..LOOKS {
+            let rests = |tid: &i32| found.get(tid).is_none_or(|activity| activity.off_cpu);
+            if self.watches.iter().filter(|(_, watch)| watch.still && watch.last.off_cpu).all(|(tid, _)| rests(tid)) {
+                break;
+            }
+            std::thread::sleep(REST);
+            found = self.activities();
+        }
+        let ended = Instant::now();
+        for (tid, watch) in &mut self.watches {
+            if let Some(activity) = found.get(tid) {
+                watch.begin_anew(*activity, ended);
+            }
+        }
+    }
+
+    /// What each thread of the process has done. Nothing if asking takes too long.
+    fn activities(&self) -> HashMap<i32, Activity> {
+        let tasks = Arc::clone(&self.tasks);
+        let ask = move || {
+            let tids = tasks.ids().unwrap_or_default();
+            tids.into_iter().filter_map(|tid| Some((tid, tasks.activity(tid)?))).collect()
+        };
+        with_deadline(self.limit, ask).unwrap_or_default()
     }
 
     /// Takes a reading in.
     fn note(&mut self, report: &StackReport) {
         self.count += 1;
-        let now = Instant::now();
         for thread in &report.threads {
-            let first = thread.tid.and_then(|tid| self.firsts.get(&tid).copied());
-            let (first, from) = first.unwrap_or((None, now));
-            let new = || Track {
-                name: thread.name.clone(),
-                samples: 0,
-                from,
-                first,
-                places: thread.places.clone(),
-                stacks: HashSet::new(),
-                same: true,
-                proved: true,
-            };
-            self.tracks.entry(key(thread)).or_insert_with(new).add(thread);
+            self.tracks.entry(key(thread)).or_insert_with(|| Track::new(thread)).add(thread);
+        }
+        // The last resort, a stop of all threads, can end without a reading too.
+        let snapshot = &report.snapshot;
+        if snapshot.mode == SnapshotMode::All || (snapshot.mode == SnapshotMode::None && snapshot.pause_us > 0) {
+            self.look_after_stop();
         }
     }
 
-    /// Says in the report what each thread did up to `to`, when it had done what `lasts` says or less.
-    fn finish(
-        mut self,
-        report: &mut StackReport,
-        to: Instant,
-        lasts: &HashMap<i32, Option<Activity>>,
-        interval: Duration,
-    ) {
-        let from = self.tracks.values().map(|track| track.from).min();
+    /// Says in the report what each thread did.
+    fn finish(mut self, report: &mut StackReport, interval: Duration) {
+        if self.count > 1 {
+            self.look();
+        }
+        let mut window = Duration::ZERO;
         for thread in &mut report.threads {
+            let watch = thread.tid.and_then(|tid| self.watches.get(&tid));
+            window = window.max(watch.map_or(Duration::ZERO, Watch::window));
             let track = self.tracks.remove(&key(thread)).filter(|_| self.count > 1);
-            thread.motion = track.map(|track| track.motion(to, thread.tid.and_then(|tid| *lasts.get(&tid)?)));
+            thread.motion = track.map(|track| track.motion(watch));
         }
         let ended = |((_, ident, tid), track): (Key, Track)| EndedThread { tid, ident, name: track.name };
         let mut ended: Vec<EndedThread> = self.tracks.into_iter().map(ended).collect();
         ended.sort_by_key(|thread| thread.tid);
-        let window = from.map_or(Duration::ZERO, |from| to.saturating_duration_since(from));
         report.samples = Some(Samples { count: self.count, interval, window, ended });
     }
 }
