@@ -40,7 +40,7 @@ pub struct Samples {
     /// Time asked for between them.
     #[serde(rename = "interval_ms", serialize_with = "milliseconds")]
     pub interval: Duration,
-    /// How long the threads were watched, without readings for which all of them were stopped.
+    /// The longest time for which a thread was watched.
     #[serde(rename = "window_ms", serialize_with = "milliseconds")]
     pub window: Duration,
     /// Threads that an earlier reading showed and the last does not.

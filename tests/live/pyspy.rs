@@ -5,7 +5,8 @@
 //! - py-spy 0.4.3 fails on free-threaded builds and on a process that is stopped by a signal; pyattach reads them.
 //! - py-spy takes a frame whose file name is empty for one of the interpreter's own: it leaves it out, and marks the frame
 //!   inside it as an entry.
-//! - py-spy shows the threads of one interpreter only, pyattach those of all.
+//! - py-spy shows the threads of the newest interpreter only, pyattach those of all.
+//! - py-spy calls a running thread idle when it runs a function called `wait` in a file that ends in `threading.py`.
 //! - py-spy looks for packages in its own root directory, pyattach in that of the process: only `short_filename` shows it.
 
 use std::path::PathBuf;
@@ -24,6 +25,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "pyspy_same_in_packages", exists: |i| i.has_gil() && !i.is_in_chroot(), run: packages },
     Scenario { name: "pyspy_without_file_name", exists: Interpreter::has_gil, run: nameless },
     Scenario { name: "pyspy_running", exists: Interpreter::has_gil, run: running },
+    Scenario { name: "pyspy_running_called_idle", exists: Interpreter::has_gil, run: called_idle },
+    // Before 3.8 only the test suite's module makes interpreters, which Debian's packages leave out.
+    Scenario { name: "pyspy_interpreters", exists: |i| i.has_gil() && i.since(8), run: interpreters },
     Scenario { name: "pyspy_stopped", exists: everywhere, run: stopped },
     Scenario { name: "pyspy_free_threaded", exists: |i| !i.has_gil(), run: free_threaded },
 ];
@@ -146,16 +150,44 @@ fn nameless(interpreter: &Interpreter, stage: &Stage) -> Outcome {
 fn running(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     let target = Target::start(interpreter, stage, &["spinning.py", "1"])?;
     kernel::wait_for_read(target.pid, target.pid)?;
-    let flags = |text: &str| -> Result<Value, Failed> {
-        let threads: Value = serde_json::from_str(text)?;
-        let one = |thread: &Value| json!([thread["os_thread_id"], thread["active"], thread["owns_gil"]]);
-        Ok(threads.as_array().into_iter().flatten().map(one).collect())
-    };
+    // By then it has the GIL that the main thread let go.
+    kernel::wait_for_work(target.pid, *kernel::threads(target.pid)?.last().ok_or("no threads")?)?;
     let ours = flags(&ours(&target)?)?;
     let spinner = target.expect["threads"][1]["tid"].clone();
     ensure!(ours == json!([[spinner, true, true], [target.pid, false, false]]), "threads: {ours}");
     let theirs = flags(&theirs(&target)?.text())?;
     ensure!(ours == theirs, "pyattach / py-spy: {ours} / {theirs}");
+    Ok(())
+}
+
+/// Id, `active` and `owns_gil` of each thread.
+fn flags(text: &str) -> Result<Value, Failed> {
+    let threads: Value = serde_json::from_str(text)?;
+    let one = |thread: &Value| json!([thread["os_thread_id"], thread["active"], thread["owns_gil"]]);
+    Ok(threads.as_array().into_iter().flatten().map(one).collect())
+}
+
+/// For py-spy a thread is idle by the name of the function that it runs.
+fn called_idle(interpreter: &Interpreter, stage: &Stage) -> Outcome {
+    let target = Target::start(interpreter, stage, &["called_wait.py"])?;
+    kernel::wait_for_read(target.pid, target.pid)?;
+    // By then it has the GIL that the main thread let go.
+    kernel::wait_for_work(target.pid, *kernel::threads(target.pid)?.last().ok_or("no threads")?)?;
+    let (ours, theirs) = (flags(&ours(&target)?)?, flags(&theirs(&target)?.text())?);
+    let spinner = *kernel::threads(target.pid)?.last().ok_or("no threads")?;
+    ensure!(ours == json!([[spinner, true, true], [target.pid, false, false]]), "pyattach: {ours}");
+    ensure!(theirs == json!([[spinner, false, true], [target.pid, false, false]]), "py-spy: {theirs}");
+    Ok(())
+}
+
+/// py-spy shows the newest interpreter, with whose threads pyattach's output ends.
+fn interpreters(interpreter: &Interpreter, stage: &Stage) -> Outcome {
+    let target = parked(interpreter, stage, &["subinterpreters.py", "shared"])?;
+    let ours: Value = serde_json::from_str(&ours(&target)?)?;
+    let theirs = theirs(&target)?.json()?;
+    let (all, some) = (ours.as_array().ok_or("no array")?, theirs.as_array().ok_or("no array")?);
+    ensure!(!some.is_empty() && some.len() < all.len(), "{} threads / {}", all.len(), some.len());
+    ensure!(all.ends_with(some), "pyattach / py-spy:\n{ours}\n{theirs}");
     Ok(())
 }
 

@@ -49,8 +49,9 @@ def obey(word):
         gate.release()
         truth.wait_for_announcement()
     elif verb == "end":
+        thread = [thread for thread in threading.enumerate() if thread.name == what][0]
         gate.release()
-        [thread for thread in threading.enumerate() if thread.name == what][0].join()
+        thread.join()
 
 
 for name in sys.argv[1:]:
