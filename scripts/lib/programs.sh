@@ -1,4 +1,4 @@
-# Sourced by scripts/interpreters: programs with a CPython inside, and programs.tsv.
+# Sourced by scripts/interpreters: programs with a CPython inside, tools to compare with, programs.tsv and tools.tsv.
 
 # frozen_programs PYTHON DIRECTORY: one executable that unpacks itself at every start, one with its files around it.
 frozen_programs() {
@@ -10,6 +10,18 @@ frozen_programs() {
         venv/bin/pyinstaller --"$way" --name "$way" --distpath . --log-level WARN "$repo/tests/programs/frozen_app.py"
     done
     rm -rf venv build ./*.spec
+}
+
+# Compared with by tests, so the version counts: benches/tools.py has the same.
+py_spy_version=0.4.3
+
+# py_spy PYTHON DIRECTORY: its program, out of the package that PyPI has for this machine.
+py_spy() {
+    local directory=$2
+    "$1" -m venv "$directory/venv"
+    "$directory/venv/bin/pip" install -q --no-deps "py-spy==$py_spy_version"
+    cp "$directory/venv/bin/py-spy" "$directory/"
+    rm -rf "$directory/venv"
 }
 
 # Scripts that embedders run lie beside what runs them, so that programs.tsv holds in every clone.
@@ -47,6 +59,13 @@ programs_table() {
     python=$(cut -d ' ' -f 1,2 "$programs/frozen/.recipe")
     program_line pyinstaller-onefile frozen "PyInstaller from PyPI, $python" "$programs/frozen/onefile"
     program_line pyinstaller-onedir frozen "PyInstaller from PyPI, $python" "$programs/frozen/onedir/onedir"
+}
+
+# tools_table: prints tools.tsv, the tools that tests compare pyattach with.
+tools_table() {
+    printf 'name\tkind\torigin\tcommand\n'
+    [ ! -x "$programs/py-spy/py-spy" ] ||
+        program_line py-spy tool "py-spy $py_spy_version from PyPI" "$programs/py-spy/py-spy"
 }
 
 program_line() { printf '%s\t%s\t%s\t%s\n' "$@"; }

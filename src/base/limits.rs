@@ -7,7 +7,7 @@ pub const STRING_CHARS: usize = 16 * 1024;
 pub const LINE_TABLE_BYTES: usize = 16 << 20;
 /// Frames of one thread. The recursion limit can be raised at will since 3.11; a million frames are 100 MiB of data stack.
 pub const FRAMES: usize = 1_000_000;
-/// Frames of all threads together, 40 bytes each.
+/// Frames of all threads together, 48 bytes each.
 pub const ALL_FRAMES: usize = 4 << 20;
 /// Chunks of one thread's data stack (16 KiB each, larger for large frames): room for [`FRAMES`].
 pub const STACK_CHUNKS: usize = 100_000;

@@ -30,9 +30,22 @@ pub(super) struct StackArgs {
     #[arg(value_parser = clap::value_parser!(i32).range(1..))]
     pub(super) pid: i32,
 
-    /// Print JSON, as described in docs/json.md, instead of text
-    #[arg(long)]
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(super) format: FormatArg,
+
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
     pub(super) json: bool,
+
+    /// Take so many samples and tell threads that move from threads that are stuck; the last sample is shown. Ctrl-C between
+    /// two samples ends early, with what there is
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub(super) samples: Option<u32>,
+
+    /// Seconds between two samples; fractions are allowed
+    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = parse_interval, requires = "samples")]
+    pub(super) interval: Duration,
 
     /// Whether threads may be stopped: auto stops those that would change what is being read; never stops none, and marks
     /// stacks that cannot be proved; always stops all threads
@@ -79,7 +92,7 @@ pub(super) struct StackArgs {
     #[arg(long, value_enum, default_value_t, value_name = "SOURCE", hide_short_help = true)]
     pub(super) layout: LayoutArg,
 
-    /// Give up after this many seconds
+    /// Give up after this many seconds; with --samples, so long for each
     #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = parse_seconds)]
     pub(super) timeout: Duration,
 
@@ -98,6 +111,17 @@ Exit codes:
   5    a Python that is not supported
   6    partial: something could not be read or proved; the report says what
   130  interrupted";
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatArg {
+    /// For people
+    #[default]
+    Text,
+    /// Everything as data: docs/json.md
+    Json,
+    /// What `py-spy dump --json` prints
+    PySpy,
+}
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(super) enum PauseChoice {
@@ -134,6 +158,14 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
         Ok(time) if !time.is_zero() => Ok(time),
         _ => Err("must be more than 0".to_owned()),
     }
+}
+
+/// No more than a day: what is waited for has to end.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    parse_seconds(text).and_then(|time| match time.as_secs() {
+        ..=86_400 => Ok(time),
+        _ => Err("must not be more than a day".to_owned()),
+    })
 }
 
 #[cfg(test)]

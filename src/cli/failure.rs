@@ -55,6 +55,11 @@ impl Failure {
         Failure { exit: Exit::Failure, error: anyhow::anyhow!(message), hint: None }
     }
 
+    /// Options that do not go together.
+    pub(super) fn usage(message: String) -> Failure {
+        Failure { exit: Exit::Usage, error: anyhow::anyhow!(message), hint: None }
+    }
+
     /// True when whoever reads our output has stopped reading.
     pub(super) fn is_closed_pipe(&self) -> bool {
         let kind = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;

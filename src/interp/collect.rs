@@ -6,7 +6,7 @@ use super::code::{self, Code};
 use super::ids::Identity;
 use super::names::{Names, ThreadName, read_names};
 use super::threads::{InterpreterFacts, ThreadFacts, chunk_extent, read_interpreters, read_runtime, read_threads};
-use super::walk::{FrameRef, Walk};
+use super::walk::{Entry, FrameRef, Walk};
 use super::{frame_objects, frames};
 use crate::base::{Addr, AddrMap, Problem, ProblemKind, limits};
 use crate::cpython::Runtime;
@@ -73,7 +73,7 @@ impl RawThread {
 }
 
 /// One frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RawFrame {
     /// Its code object, to be looked up in [`World::codes`].
     pub code: Addr,
@@ -81,6 +81,8 @@ pub struct RawFrame {
     pub globals: Addr,
     /// Byte offset of its instruction; `None` when it has not begun.
     pub offset: Option<i64>,
+    /// How it was entered.
+    pub entry: Entry,
 }
 
 impl World {
@@ -256,5 +258,5 @@ fn finish_frame(
     if code.is_incomplete(offset) {
         return Ok(None);
     }
-    Ok(Some(RawFrame { code: frame.code, globals: frame.globals, offset }))
+    Ok(Some(RawFrame { code: frame.code, globals: frame.globals, offset, entry: frame.entry }))
 }

@@ -1,6 +1,6 @@
 //! Stacks up to 3.10: a chain of `PyFrameObject`s on the heap, linked by `f_back`.
 
-use super::walk::{FrameRef, InstructionRef, Walk};
+use super::walk::{Entry, FrameRef, InstructionRef, Walk};
 use crate::objects::Objects;
 use crate::target::ReadError;
 
@@ -28,6 +28,7 @@ pub(super) fn walk(objects: &Objects<'_>, walk: &mut Walk, room: usize) -> Resul
             code: record.get(code).unwrap_or_default(),
             globals: record.get(globals).unwrap_or_default(),
             instruction: InstructionRef::Lasti(record.get(lasti).unwrap_or(-1)),
+            entry: Entry::Loop,
         });
         walk.next = record.get(back).unwrap_or_default();
     }

@@ -5,7 +5,7 @@
 //! instructions in which an interpreter links or unlinks a frame, is recognised.
 
 use super::threads::{ThreadFacts, chunk_extent};
-use super::walk::{FrameRef, InstructionRef, Walk};
+use super::walk::{Entry, FrameRef, InstructionRef, Walk};
 use crate::base::{Addr, Field, Record, limits};
 use crate::objects::Objects;
 use crate::target::{Bytes, Extent, ReadError};
@@ -138,7 +138,10 @@ pub(super) fn walk(objects: &Objects<'_>, thread: &ThreadFacts, walk: &mut Walk,
                 code: record.get(fields.executable).unwrap_or_default().untagged(),
                 globals: record.get(fields.globals).unwrap_or_default(),
                 instruction: InstructionRef::Pointer(record.get(fields.instr).unwrap_or_default(), tlbc),
+                entry: if walk.at_boundary { Entry::Loop } else { Entry::Python },
             });
+        } else if let Some(inner) = walk.frames.last_mut() {
+            inner.entry = Entry::LoopFrame;
         }
         walk.next = previous;
     }

@@ -23,3 +23,4 @@ pub use gil::GilState;
 pub use lines::{Position, position};
 pub use names::ThreadName;
 pub use snapshot::{Mode, Pause, Snapshot, SnapshotError, SnapshotOptions, snapshot};
+pub use walk::Entry;

@@ -14,6 +14,20 @@ pub(super) struct FrameRef {
     pub(super) globals: Addr,
     /// Where it is in the bytecode, in the version's own terms.
     pub(super) instruction: InstructionRef,
+    /// How it was entered.
+    pub(super) entry: Entry,
+}
+
+/// How the evaluation loop came to a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Entry {
+    /// From Python code, within the same evaluation loop.
+    #[default]
+    Python,
+    /// From C: the frame began an evaluation loop (`is_entry` of 3.11; every frame before that).
+    Loop,
+    /// From C: behind it lies the frame without code with which an evaluation loop begins (3.12 on).
+    LoopFrame,
 }
 
 /// Where a frame is in its bytecode.

@@ -19,6 +19,6 @@ pub use maps::{Module, Modules};
 pub use memory::ProcessMemory;
 pub use process::{Process, ProcessFacts};
 pub use stop::{StopError, StopFailure, StopRequest, StoppedThread};
-pub use sys::share_heap;
-pub use tasks::{Stillness, TaskStat, Tasks};
+pub use sys::{share_heap, wait_for_interrupt};
+pub use tasks::{Activity, Stillness, TaskStat, Tasks};
 pub use watchdog::{Progress, with_deadline};

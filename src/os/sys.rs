@@ -3,7 +3,9 @@
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
+use std::time::{Duration, Instant};
 
 /// What `waitpid` says of a traced thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,4 +55,26 @@ pub fn share_heap() {
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
+}
+
+/// Waits until `limit` is over. True when SIGINT came meanwhile; it is consumed, and does not end the process as it would at
+/// any other time. To be called by the only thread that does not block it.
+pub fn wait_for_interrupt(limit: Duration) -> bool {
+    let set = SigSet::from(Signal::SIGINT);
+    let Ok(before) = set.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK) else { return false };
+    let end = Instant::now() + limit;
+    let interrupted = loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let time =
+            libc::timespec { tv_sec: left.as_secs() as libc::time_t, tv_nsec: left.subsec_nanos() as libc::c_long };
+        // SAFETY: both pointers are to values that live through the call; a null siginfo is allowed (sigtimedwait(2)).
+        let signal = unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), &time) };
+        match signal {
+            libc::SIGINT => break true,
+            _ if left.is_zero() => break false,
+            _ => {}
+        }
+    };
+    let _ = before.thread_set_mask();
+    interrupted
 }

@@ -42,6 +42,7 @@ pub(super) fn build(
             attempts: snapshot.attempts,
             consistent: snapshot.unproved.is_empty(),
         },
+        samples: None,
         interpreters: builder.interpreters(),
         threads,
         native_thread_count: native.len(),
@@ -70,6 +71,16 @@ struct KnownFrames<'b> {
     /// The stack before, which in a pool of threads is often the next one too.
     last_stack: &'b [RawFrame],
     last_frames: Vec<Arc<Frame>>,
+    last_places: Arc<[RawFrame]>,
+}
+
+impl KnownFrames<'_> {
+    fn places(&mut self, raw: &[RawFrame]) -> Arc<[RawFrame]> {
+        if *self.last_places != *raw {
+            self.last_places = raw.into();
+        }
+        self.last_places.clone()
+    }
 }
 
 struct Builder<'b> {
@@ -162,6 +173,8 @@ impl<'b> Builder<'b> {
             waits_for_gil: gil.and_then(waits),
             attached: raw.attached,
             consistent: !unproved,
+            motion: None,
+            places: known.places(&raw.frames),
             frames: self.frames(&raw.frames, known),
             problems: thread_problems(raw, unproved),
         }

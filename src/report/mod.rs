@@ -3,6 +3,7 @@
 mod build;
 pub mod format;
 mod model;
+mod samples;
 mod shared;
 mod source;
 mod stack;
@@ -11,5 +12,6 @@ pub use model::{
     Frame, FrameKind, Gil, Interpreter, NativeThread, ProcessReport, PythonReport, SnapshotMode, SnapshotReport,
     StackReport, Thread,
 };
+pub use samples::{EndedThread, Motion, MotionState, SampleOptions, Samples, stack_samples};
 pub use source::{SourceFiles, SourceLine};
 pub use stack::{StackError, StackOptions, stack};

@@ -1,7 +1,9 @@
 //! The report as data: what `--json` prints. Every field may be absent; addresses are hexadecimal strings. The schema is
 //! `docs/schema/stack.schema.json`.
 
+use super::samples::{Motion, Samples};
 use crate::base::Problem;
+use crate::interp::RawFrame;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -19,6 +21,9 @@ pub struct StackReport {
     pub python: PythonReport,
     /// How it was read.
     pub snapshot: SnapshotReport,
+    /// The readings of which this is the last, when there were several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Samples>,
     /// Its interpreters, the main one first.
     pub interpreters: Vec<Interpreter>,
     /// Python threads, by interpreter, in the order in which they began.
@@ -144,6 +149,12 @@ pub struct Thread {
     pub attached: Option<bool>,
     /// Its stack is proved to have been so.
     pub consistent: bool,
+    /// What it did between the readings, when there were several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub motion: Option<Motion>,
+    /// Where exactly its frames are, in their order: what two readings of a stack are compared by. Of one process only.
+    #[serde(skip)]
+    pub places: Arc<[RawFrame]>,
     /// Its frames, innermost first.
     #[serde(serialize_with = "super::shared::serialize")]
     pub frames: Vec<Arc<Frame>>,

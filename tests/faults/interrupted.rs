@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("killed_over_free_threads", || rounds("3.14t", 200, Signal::SIGKILL, "auto")),
     ("ctrl_c", || rounds("3.11", 60, Signal::SIGINT, "auto")),
     ("ctrl_c_while_all_are_stopped", || rounds("3.13", 60, Signal::SIGINT, "always")),
+    ("ctrl_c_between_samples", ctrl_c_between_samples),
     ("terminated", || rounds("3.11", 60, Signal::SIGTERM, "always")),
     ("target_exits", target_exits),
     ("target_exits_by_itself", target_exits_by_itself),
@@ -103,6 +104,25 @@ fn ensure_progress(target: &mut Target) -> Outcome {
     };
     let before = counts()?;
     kernel::wait_until("progress", || Ok(counts()?.iter().zip(&before).any(|(now, then)| now > then)))
+}
+
+/// Ctrl-C while the next sample is waited for: the report is there, with what there is.
+fn ctrl_c_between_samples() -> Outcome {
+    let target = start(&["many_threads.py", "2"])?;
+    let mut command = Command::new(attach::BINARY);
+    command.args(["stack", &target.pid.to_string(), "--json", "--samples", "9", "--interval", "1000"]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let pid = child.id() as i32;
+    kernel::wait_until("the wait between two samples", || {
+        Ok(kernel::system_call(pid, pid)?.is_some_and(|(number, _)| number == nix::libc::SYS_rt_sigtimedwait as u64))
+    })?;
+    kill(Pid::from_raw(pid), Signal::SIGINT)?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.code() == Some(0), "ended by {}", output.status);
+    let seen: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    attach::validate(&seen)?;
+    ensure!(seen["samples"]["count"] == 1 && seen["threads"][2]["frames"].is_array(), "seen: {seen}");
+    kernel::ensure_left_alone(target.pid)
 }
 
 /// The target is killed at random moments while it is looked at.

@@ -9,6 +9,8 @@ mod embedded;
 mod gil;
 mod lifetime;
 mod output;
+mod pyspy;
+mod samples;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
@@ -62,8 +64,9 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         let name = format!("live::{}::{}", shape.name, interpreter.name);
         trials.push(Trial::test(name, move || shapes::run(shape, &interpreter, &stage)));
     }
-    let scenarios = [gil::SCENARIOS, lifetime::SCENARIOS, output::SCENARIOS, churn::SCENARIOS];
-    for scenario in scenarios.into_iter().flatten().filter(|scenario| (scenario.exists)(interpreter)) {
+    let scenarios = [gil::SCENARIOS, lifetime::SCENARIOS, output::SCENARIOS, churn::SCENARIOS, pyspy::SCENARIOS];
+    let scenarios = scenarios.into_iter().chain([samples::SCENARIOS]);
+    for scenario in scenarios.flatten().filter(|scenario| (scenario.exists)(interpreter)) {
         let (interpreter, stage) = (Arc::clone(interpreter), Arc::clone(stage));
         let name = format!("live::{}::{}", scenario.name, interpreter.name);
         trials.push(Trial::test(name, move || (scenario.run)(&interpreter, &stage)));

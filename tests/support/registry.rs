@@ -110,6 +110,16 @@ pub(crate) fn programs() -> Result<Vec<(Embedder, String)>, Failed> {
     rows("programs.tsv")?.into_iter().map(|row| one(&row)).collect()
 }
 
+/// Another tool that pyattach is compared with.
+pub(crate) fn tool(name: &str) -> Result<PathBuf, Failed> {
+    for row in rows("tools.tsv")? {
+        if row("name")? == name {
+            return Ok(row("command")?.into());
+        }
+    }
+    Err(format!("no {name}: run scripts/interpreters").into())
+}
+
 /// The interpreter of this name, for a test that needs a certain one.
 pub(crate) fn find(name: &str) -> Result<Interpreter, Failed> {
     let found = interpreters()?.into_iter().find(|interpreter| interpreter.name == name);

@@ -1,13 +1,14 @@
 //! `pyattach stack PID`.
 
-use crate::cli::args::{LayoutArg, PauseChoice, StackArgs};
+use crate::base::{Problem, ProblemKind, display_safe};
+use crate::cli::args::{FormatArg, LayoutArg, PauseChoice, StackArgs};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::use_color;
 use crate::cpython::LayoutChoice;
 use crate::interp::Pause;
-use crate::os::{Process, with_deadline};
-use crate::report::format::{TextOptions, write_json, write_text};
-use crate::report::{SourceFiles, StackOptions, StackReport, Thread};
+use crate::os::{Process, wait_for_interrupt, with_deadline};
+use crate::report::format::{ShortNames, TextOptions, write_json, write_pyspy, write_text};
+use crate::report::{SampleOptions, SourceFiles, StackOptions, StackReport, Thread, stack_samples};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,10 +34,26 @@ pub(in crate::cli) fn stack(args: &StackArgs, out: &mut dyn Write) -> Result<Exi
         },
         native_threads: args.native_threads,
     };
-    let mut report = crate::report::stack(args.pid, &options)?;
+    let format = if args.json { FormatArg::Json } else { args.format };
+    let mut report = match args.samples {
+        None => crate::report::stack(args.pid, &options)?,
+        Some(_) if format == FormatArg::PySpy => {
+            return Err(Failure::usage("py-spy's format has no place for what --samples tells".to_owned()));
+        }
+        // SIGINT ends the waiting here and the process everywhere else.
+        Some(count) => {
+            let samples = SampleOptions { count, interval: args.interval };
+            stack_samples(args.pid, &options, samples, |time| !wait_for_interrupt(time))?
+        }
+    };
     select(&mut report, args)?;
     let exit = if report.is_complete() { Exit::Complete } else { Exit::Partial };
-    if args.json { write_json(out, &report) } else { print(out, Arc::new(report), args) }.map_err(Failure::output)?;
+    match format {
+        FormatArg::Text => print(out, Arc::new(report), args),
+        FormatArg::Json => write_json(out, &report),
+        FormatArg::PySpy => print_pyspy(out, Arc::new(report)),
+    }
+    .map_err(Failure::output)?;
     Ok(exit)
 }
 
@@ -49,20 +66,52 @@ fn select(report: &mut StackReport, args: &StackArgs) -> Result<(), Failure> {
         (args.main && thread.main == Some(true)) || args.thread.iter().any(|wanted| is_called(thread, wanted))
     };
     report.threads.retain(wanted);
-    match report.threads.is_empty() {
+    if let Some(samples) = &mut report.samples {
+        samples.ended.retain(|ended| {
+            args.thread.iter().any(|wanted| is_id(wanted, &ended.ident, [ended.tid, None], ended.name.as_deref()))
+        });
+    }
+    let ended = report.samples.as_ref().is_some_and(|samples| !samples.ended.is_empty());
+    match report.threads.is_empty() && !ended {
         true => Err(Failure::nothing_matches(format!("process {} has no such Python thread", args.pid))),
         false => Ok(()),
     }
 }
 
 fn is_called(thread: &Thread, wanted: &str) -> bool {
-    let ident = u64::from_str_radix(thread.ident.trim_start_matches("0x"), 16).ok();
-    let id = |id: Option<i32>| id.is_some_and(|id| id.to_string() == wanted);
-    thread.name.as_deref() == Some(wanted)
-        || id(thread.tid)
-        || id(thread.ns_tid)
-        || thread.ident == wanted
-        || ident.is_some_and(|ident| ident.to_string() == wanted)
+    is_id(wanted, &thread.ident, [thread.tid, thread.ns_tid], thread.name.as_deref())
+}
+
+fn is_id(wanted: &str, ident: &str, tids: [Option<i32>; 2], name: Option<&str>) -> bool {
+    let number = u64::from_str_radix(ident.trim_start_matches("0x"), 16).ok();
+    name == Some(wanted)
+        || tids.iter().flatten().any(|id| id.to_string() == wanted)
+        || ident == wanted
+        || number.is_some_and(|number| number.to_string() == wanted)
+}
+
+/// Prints py-spy's format, which has no place for problems: they go to standard error. Which directories are packages is looked
+/// up on the way, so it is made in a thread that may hang, and without that if it does.
+fn print_pyspy(out: &mut dyn Write, report: Arc<StackReport>) -> io::Result<()> {
+    let problems = report.threads.iter().flat_map(|thread| &thread.problems).chain(&report.problems);
+    for Problem { message, .. } in problems.filter(|problem| problem.kind != ProblemKind::Note) {
+        eprintln!("problem: {}", display_safe(message));
+    }
+    let made = {
+        let report = Arc::clone(&report);
+        with_deadline(SOURCE_TIME, move || {
+            let mut text = Vec::new();
+            let mut names = ShortNames::of_process(report.process.pid);
+            write_pyspy(&mut text, &report, Some(&mut names)).map(|()| text)
+        })
+    };
+    match made {
+        Some(text) => out.write_all(&text?),
+        None => {
+            eprintln!("problem: short_filename is null: looking for packages took longer than {SOURCE_TIME:?}");
+            write_pyspy(out, &report, None)
+        }
+    }
 }
 
 /// Prints text. Source files are read on the way, so it is made in a thread that may hang, and without them if it does.

@@ -1,5 +1,6 @@
 //! Grouping: threads with the same stack into one, repeated frames of a recursion into a line.
 
+use super::motion;
 use crate::report::model::{Frame, Thread};
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ fn are_alike(a: &Thread, b: &Thread) -> bool {
         && a.frames.len() == b.frames.len()
         && (a.interpreter, a.holds_gil, a.waits_for_gil) == (b.interpreter, b.holds_gil, b.waits_for_gil)
         && a.os_state == b.os_state
+        && motion::is_alike(a, b)
         && a.frames == b.frames
 }
 

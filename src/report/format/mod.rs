@@ -2,8 +2,11 @@
 
 mod fold;
 mod frames;
+mod motion;
+mod pyspy;
 mod text;
 
+pub use pyspy::{ShortNames, write_pyspy};
 pub use text::{TextOptions, write_text};
 
 use super::model::StackReport;

@@ -1,7 +1,7 @@
 //! The report for people: like Python's tracebacks, one a thread.
 
 use super::fold::{Item, fold, items};
-use super::frames;
+use super::{frames, motion};
 use crate::base::{Problem, ProblemKind, display_safe};
 use crate::report::model::{SnapshotMode, StackReport, Thread};
 use crate::report::source::SourceFiles;
@@ -32,6 +32,9 @@ pub fn write_text(out: &mut dyn Write, report: &StackReport, options: &mut TextO
     for group in fold(&report.threads, options.fold) {
         writeln!(out)?;
         write_group(out, report, &group, options)?;
+    }
+    if let Some(ended) = report.samples.as_ref().and_then(|samples| motion::ended(samples, NAMES_SHOWN)) {
+        writeln!(out, "\n{ended}")?;
     }
     write_native(out, report)?;
     if !report.problems.is_empty() {
@@ -69,6 +72,9 @@ fn write_head(out: &mut dyn Write, report: &StackReport, options: &TextOptions<'
             display_safe(&python.layout_source)
         )?;
     }
+    if let Some(samples) = &report.samples {
+        writeln!(out, "{}", motion::head(samples))?;
+    }
     for interpreter in report.interpreters.iter().filter(|i| i.gc_collecting) {
         writeln!(out, "The garbage collector of interpreter {} is running", interpreter.id)?;
     }
@@ -103,7 +109,7 @@ fn write_group(
         1 => title(thread),
         n => format!("{n} threads with the same stack: {}", names(group)),
     };
-    let state = state(report, thread);
+    let state = state(report, thread) + &motion::of_group(group);
     writeln!(out, "{bold}{title}{plain}{state} ({order}):")?;
     if thread.frames.is_empty() {
         writeln!(out, "  no Python frame: it is not running Python code")?;

@@ -1,0 +1,5 @@
+"""A module two packages deep."""
+
+
+def place(order):
+    order()
