@@ -93,7 +93,7 @@ impl From<StackError> for Failure {
 
 fn os_failure(error: &OsError) -> (Exit, Option<String>) {
     match error {
-        OsError::Denied { refusal, .. } => (Exit::Permission, Some(refusal.hint())),
+        OsError::Denied { refusal, .. } => (Exit::Permission, Some(refusal.advice().join("\nhint: "))),
         OsError::IsThread { tid, pid } => (
             Exit::NoPython,
             Some(format!("give the process, and choose the thread: pyattach stack {pid} --thread {tid}")),

@@ -89,10 +89,10 @@ impl<'b> Builder<'b> {
         if self.world().finalizing {
             problems.push(Problem::new(ProblemKind::Note, "the interpreter is shutting down"));
         }
-        match (self.facts.state, self.facts.tracer) {
-            (_, Some(tracer)) => problems.push(Problem::new(
+        match (self.facts.state, &self.facts.tracer) {
+            (_, Some((tracer, name))) => problems.push(Problem::new(
                 ProblemKind::Note,
-                format!("the process is traced by process {tracer}, for example a debugger"),
+                format!("the process is traced by process {tracer} ({name}): its threads cannot be stopped"),
             )),
             ('T', _) => problems.push(Problem::new(
                 ProblemKind::Note,
