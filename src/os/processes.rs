@@ -3,6 +3,7 @@
 use super::access::{Status, read_proc};
 use super::process::parse_ids;
 use crate::base::limits;
+use nix::unistd::{Uid, User};
 use std::collections::HashMap;
 use std::time::Duration;
 use std::{fs, io};
@@ -110,6 +111,11 @@ pub fn identity(pid: i32) -> (Vec<i32>, Option<u32>) {
     let Some(status) = Status::read(pid) else { return (Vec::new(), None) };
     let user = status.field("Uid:").and_then(|ids| ids.split_whitespace().nth(1)?.parse().ok());
     (status.field("NSpid:").map(parse_ids).unwrap_or_default(), user)
+}
+
+/// The name of a user here. Can block where a directory service is asked for it.
+pub fn user_name(uid: u32) -> Option<String> {
+    Some(User::from_uid(Uid::from_raw(uid)).ok()??.name)
 }
 
 /// The command line. Can block on a process in uninterruptible sleep.

@@ -24,12 +24,7 @@ pub(super) fn build(
     let native: Vec<i32> = snapshot.tids.iter().copied().filter(|tid| !known.contains(tid)).collect();
     StackReport {
         schema: STACK_SCHEMA,
-        process: ProcessReport {
-            pid,
-            ns_pids: facts.ns_pids.clone(),
-            exe: facts.exe.clone(),
-            cmdline: facts.cmdline.clone(),
-        },
+        process: process_report(pid, facts),
         python: python_report(runtime),
         snapshot: SnapshotReport {
             mode: match snapshot.mode {
@@ -50,7 +45,11 @@ pub(super) fn build(
     }
 }
 
-fn python_report(runtime: &Runtime) -> PythonReport {
+pub(super) fn process_report(pid: i32, facts: &ProcessFacts) -> ProcessReport {
+    ProcessReport { pid, ns_pids: facts.ns_pids.clone(), exe: facts.exe.clone(), cmdline: facts.cmdline.clone() }
+}
+
+pub(super) fn python_report(runtime: &Runtime) -> PythonReport {
     PythonReport {
         version: runtime.version.to_string(),
         free_threaded: runtime.free_threaded,
