@@ -1,13 +1,14 @@
 //! `pyattach stack PID`.
 
+use super::subprocesses;
 use crate::cli::args::{LayoutArg, PauseChoice, StackArgs};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::use_color;
 use crate::cpython::LayoutChoice;
 use crate::interp::Pause;
-use crate::os::{Process, with_deadline};
-use crate::report::format::{TextOptions, write_json, write_text};
-use crate::report::{SourceFiles, StackOptions, StackReport, Thread};
+use crate::os::{OsError, Process, with_deadline};
+use crate::report::format::{TextOptions, write_json, write_refused, write_text};
+use crate::report::{SourceFiles, StackError, StackOptions, StackReport, Thread, refused};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,16 +34,36 @@ pub(in crate::cli) fn stack(args: &StackArgs, out: &mut dyn Write) -> Result<Exi
         },
         native_threads: args.native_threads,
     };
-    let mut report = crate::report::stack(args.pid, &options)?;
+    if args.subprocesses {
+        return subprocesses::run(args, &options, out);
+    }
+    let mut report = match crate::report::stack(args.pid, &options) {
+        Err(StackError::Process(error @ OsError::Denied { .. })) => return Err(without_memory(error, args, out)),
+        report => report?,
+    };
     select(&mut report, args)?;
     let exit = if report.is_complete() { Exit::Complete } else { Exit::Partial };
     if args.json { write_json(out, &report) } else { print(out, Arc::new(report), args) }.map_err(Failure::output)?;
     Ok(exit)
 }
 
+/// Prints what is known without the right to read memory.
+fn without_memory(error: OsError, args: &StackArgs, out: &mut dyn Write) -> Failure {
+    let report = match &error {
+        OsError::Denied { pid, refusal } => refused(*pid, refusal, args.timeout),
+        _ => None,
+    };
+    let Some(report) = report else { return error.into() };
+    let printed = if args.json { write_json(out, &report) } else { write_refused(out, &report) };
+    match printed.and_then(|()| out.flush()) {
+        Ok(()) => Failure::from(error).after_a_part(),
+        Err(error) => Failure::output(error),
+    }
+}
+
 /// Leaves the threads that were asked for.
-fn select(report: &mut StackReport, args: &StackArgs) -> Result<(), Failure> {
-    if args.thread.is_empty() && !args.main {
+pub(super) fn select(report: &mut StackReport, args: &StackArgs) -> Result<(), Failure> {
+    if !is_selection(args) {
         return Ok(());
     }
     let wanted = |thread: &Thread| {
@@ -53,6 +74,11 @@ fn select(report: &mut StackReport, args: &StackArgs) -> Result<(), Failure> {
         true => Err(Failure::nothing_matches(format!("process {} has no such Python thread", args.pid))),
         false => Ok(()),
     }
+}
+
+/// Not all threads are asked for.
+pub(super) fn is_selection(args: &StackArgs) -> bool {
+    !args.thread.is_empty() || args.main
 }
 
 fn is_called(thread: &Thread, wanted: &str) -> bool {
@@ -66,7 +92,7 @@ fn is_called(thread: &Thread, wanted: &str) -> bool {
 }
 
 /// Prints text. Source files are read on the way, so it is made in a thread that may hang, and without them if it does.
-fn print(out: &mut dyn Write, report: Arc<StackReport>, args: &StackArgs) -> io::Result<()> {
+pub(super) fn print(out: &mut dyn Write, report: Arc<StackReport>, args: &StackArgs) -> io::Result<()> {
     let format = Format {
         reverse: args.reverse,
         fold: !args.no_fold,
@@ -77,7 +103,7 @@ fn print(out: &mut dyn Write, report: Arc<StackReport>, args: &StackArgs) -> io:
     if args.no_source {
         return format.write(out, &report, None);
     }
-    let pid = args.pid;
+    let pid = report.process.pid;
     let with_sources = {
         let report = Arc::clone(&report);
         with_deadline(SOURCE_TIME, move || {

@@ -67,24 +67,43 @@ pub(super) enum UserNamespace {
     Unknown,
 }
 
-/// Tells it from the two `uid_map`, which anybody may read (`user_namespaces(7)`): seen from another namespace, the ids
-/// outside are those of the reader, and an id that the reader's namespace does not have is shown as 2^32 - 1.
+/// Tells it from the two `uid_map`, which anybody may read (`user_namespaces(7)`): a row is the first id inside, the first id
+/// outside, and how many. Of another namespace, the ids outside are shown as the reader's namespace counts them, so those of a
+/// namespace below are all ids that the reader's has; an id that it does not have is shown as 2^32 - 1.
 pub(super) fn relation_by_uid_maps(ours: &str, theirs: &str) -> UserNamespace {
-    let rows = |text: &str| -> Option<Vec<[u32; 3]>> {
+    let rows = |text: &str| -> Option<Vec<[u64; 3]>> {
         let row = |line: &str| {
             let numbers: Vec<u32> = line.split_whitespace().filter_map(|n| n.parse().ok()).collect();
-            <[u32; 3]>::try_from(numbers).ok()
+            <[u32; 3]>::try_from(numbers).ok().map(|row| row.map(u64::from))
         };
         text.lines().map(row).collect()
     };
-    match (rows(ours), rows(theirs)) {
-        (Some(_), Some(theirs)) if theirs.iter().any(|[_, outside, _]| *outside == u32::MAX) => UserNamespace::Outside,
-        // A namespace without a map is a young one. Whether it is below ours does not show.
-        (Some(ours), Some(theirs)) if theirs.is_empty() != ours.is_empty() => UserNamespace::Unknown,
-        (Some(ours), Some(theirs)) if ours == theirs => UserNamespace::Same,
-        (Some(_), Some(_)) => UserNamespace::Below,
-        _ => UserNamespace::Unknown,
+    let (Some(ours), Some(theirs)) = (rows(ours), rows(theirs)) else { return UserNamespace::Unknown };
+    // A namespace without a map is a young one. Whether it is below ours does not show.
+    if theirs.is_empty() != ours.is_empty() {
+        return UserNamespace::Unknown;
     }
+    if ours == theirs {
+        return UserNamespace::Same;
+    }
+    let known = ranges(&ours);
+    let is_known =
+        |[_, outside, count]: &[u64; 3]| known.iter().any(|(start, end)| start <= outside && outside + count <= *end);
+    if theirs.iter().all(is_known) { UserNamespace::Below } else { UserNamespace::Outside }
+}
+
+/// The ids inside, neighbouring rows as one range.
+fn ranges(rows: &[[u64; 3]]) -> Vec<(u64, u64)> {
+    let mut inside: Vec<(u64, u64)> = rows.iter().map(|[first, _, count]| (*first, first + count)).collect();
+    inside.sort_unstable();
+    let mut merged: Vec<(u64, u64)> = Vec::new();
+    for (start, end) in inside {
+        match merged.last_mut() {
+            Some((_, before)) if start <= *before => *before = end.max(*before),
+            _ => merged.push((start, end)),
+        }
+    }
+    merged
 }
 
 /// The value of `hidepid` of the file system mounted on `/proc`, from `/proc/self/mountinfo` (`proc(5)`, section on mount
@@ -130,6 +149,8 @@ mod tests {
         assert_eq!(relation_by_uid_maps(root, root), UserNamespace::Same);
         assert_eq!(relation_by_uid_maps(root, "0 1000 1\n"), UserNamespace::Below);
         assert_eq!(relation_by_uid_maps("0 1000 1\n", "0 4294967295 4294967295\n"), UserNamespace::Outside);
+        assert_eq!(relation_by_uid_maps("0 0 1\n", root), UserNamespace::Outside);
+        assert_eq!(relation_by_uid_maps("0 1000 1\n1 100000 65536\n", "0 0 65537\n"), UserNamespace::Below);
         assert_eq!(relation_by_uid_maps(root, ""), UserNamespace::Unknown);
         assert_eq!(relation_by_uid_maps(root, "what is this"), UserNamespace::Unknown);
     }
