@@ -112,7 +112,7 @@ pub(super) struct PsArgs {
 /// Say whether a process can be read, and if not, which layer refuses and what helps.
 ///
 /// Looks at each layer that the kernel asks, in its order, and at the interpreter behind them. Nothing is stopped or
-/// changed. The exit code is the one that stack would end with.
+/// changed. The exit code is 0 when it can be read, 3 when access is refused, 4 and 5 as with stack.
 #[derive(clap::Args, Debug)]
 pub(super) struct DoctorArgs {
     /// The process to look at

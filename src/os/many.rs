@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Threads that work side by side: most of the time goes into the kernel, and locks of one process do not concern others.
@@ -99,10 +99,7 @@ impl Watch {
     /// The next event, unless something is late before that.
     fn wait<T>(&self, events: &Receiver<Event<T>>, limit: Duration) -> Option<Event<T>> {
         let first = self.running.iter().map(|(_, since)| *since + limit).min().unwrap_or(self.end).min(self.end);
-        match events.recv_timeout(first.saturating_duration_since(Instant::now())) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        events.recv_timeout(first.saturating_duration_since(Instant::now())).ok()
     }
 
     fn forget(&mut self, at: usize) {
@@ -132,14 +129,14 @@ mod tests {
         let held = Mutex::new(held);
         let items: Vec<usize> = (0..100).collect();
         let work = move |item: &usize| {
-            if item % 10 == 0 {
+            if item.is_multiple_of(10) {
                 let _ = held.lock().unwrap().recv();
             }
             item * 2
         };
         let results = each_with_deadline(items, Duration::from_millis(50), Duration::from_secs(60), work);
         for (item, result) in results.into_iter().enumerate() {
-            assert_eq!(result, (item % 10 != 0).then_some(item * 2), "{item}");
+            assert_eq!(result, (!item.is_multiple_of(10)).then_some(item * 2), "{item}");
         }
         drop(hold);
     }
