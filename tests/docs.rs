@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use std::process::Command;
 const BINARY: &str = env!("CARGO_BIN_EXE_pyattach");
 
 /// The commands whose help is in docs/cli.md, in its order.
-const HELPS: &[&[&str]] = &[&["--help"], &["stack", "--help"]];
+const HELPS: &[&[&str]] = &[&["--help"], &["stack", "--help"], &["ps", "--help"], &["doctor", "--help"]];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -80,6 +80,16 @@ fn fields(schema: &Value, names: &mut BTreeSet<String>) {
     }
 }
 
+/// All schemas by their file names.
+fn schemas() -> BTreeMap<String, Value> {
+    let schema = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        let schema = serde_json::from_str(&read(&format!("docs/schema/{name}"))).unwrap();
+        (name, schema)
+    };
+    fs::read_dir(root().join("docs/schema")).unwrap().map(|entry| schema(entry.unwrap())).collect()
+}
+
 /// Everything between single backticks.
 fn quoted(text: &str) -> BTreeSet<String> {
     text.lines()
@@ -104,20 +114,38 @@ fn documented_fields(page: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_json_page_and_the_schema_have_the_same_fields() {
-    let schema: Value = serde_json::from_str(&read("docs/schema/stack.schema.json")).unwrap();
-    let mut names = BTreeSet::new();
-    fields(&schema, &mut names);
-    assert!(names.len() > 40, "{names:?}");
     let page = read("docs/json.md");
     let words = quoted(&page);
+    let schemas = schemas();
+    assert!(schemas.len() >= 4, "{:?}", schemas.keys());
+    let mut names = BTreeSet::new();
+    for (file, schema) in &schemas {
+        let mut own = BTreeSet::new();
+        fields(schema, &mut own);
+        assert!(own.contains("schema"), "{file}: {own:?}");
+        assert!(page.contains(&format!("(schema/{file})")), "docs/json.md does not link {file}");
+        names.extend(own);
+    }
+    assert!(names.len() > 70, "{names:?}");
     let missing: Vec<_> = names.difference(&words).collect();
     assert!(missing.is_empty(), "not in docs/json.md: {missing:?}");
     let unknown: Vec<_> = documented_fields(&page).difference(&names).cloned().collect();
     assert!(unknown.is_empty(), "not in the schema: {unknown:?}");
-    for definition in ["frame", "problem"] {
-        for kind in schema["$defs"][definition]["properties"]["kind"]["enum"].as_array().unwrap() {
-            assert!(words.contains(kind.as_str().unwrap()), "docs/json.md lacks the kind {kind}");
+    for (file, definition, field) in [
+        ("stack", "frame", "kind"),
+        ("stack", "problem", "kind"),
+        ("stack", "check", "layer"),
+        ("stack", "check", "verdict"),
+        ("stacks", "error", "kind"),
+        ("ps", "cgroup", "engine"),
+    ] {
+        let schema = &schemas[&format!("{file}.schema.json")];
+        for word in schema["$defs"][definition]["properties"][field]["enum"].as_array().unwrap() {
+            assert!(words.contains(word.as_str().unwrap()), "docs/json.md lacks the {field} {word} of {definition}");
         }
+    }
+    for diagnosis in schemas["doctor.schema.json"]["properties"]["diagnosis"]["enum"].as_array().unwrap() {
+        assert!(words.contains(diagnosis.as_str().unwrap()), "docs/json.md lacks the diagnosis {diagnosis}");
     }
 }
 

@@ -17,6 +17,8 @@ pub enum ProblemKind {
     Unproved,
     /// The process or a thread ended while it was read.
     Gone,
+    /// The kernel refused access.
+    Refused,
     /// The target is set up in a way worth knowing.
     Note,
 }

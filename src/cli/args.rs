@@ -17,6 +17,8 @@ pub(super) struct Args {
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
     Stack(StackArgs),
+    Ps(PsArgs),
+    Doctor(DoctorArgs),
 }
 
 /// Show the Python stack of every thread of a process.
@@ -37,6 +39,10 @@ pub(super) struct StackArgs {
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     pub(super) json: bool,
+
+    /// Read the Python processes below it, too: its children, their children and so on
+    #[arg(long, conflicts_with = "samples")]
+    pub(super) subprocesses: bool,
 
     /// Take so many samples and tell threads that move from threads that are stuck; the last sample is shown. Ctrl-C between
     /// two samples ends early, with what there is
@@ -101,16 +107,61 @@ pub(super) struct StackArgs {
     pub(super) verbose: bool,
 }
 
+/// List the Python processes that may be seen, workers below their parents.
+///
+/// A process is recognised by what it maps, not by its name: a Python inside another program is found, too. Nothing is
+/// stopped. A process that looks like Python and cannot be read is listed with the reason, and makes the exit code 6.
+#[derive(clap::Args, Debug)]
+pub(super) struct PsArgs {
+    /// Print JSON, as described in docs/json.md, instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Give up on a single process after this many seconds
+    #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(super) timeout: Duration,
+}
+
+/// Say whether a process can be read, and if not, which layer refuses and what helps.
+///
+/// Looks at each layer that the kernel asks, in its order, and at the interpreter behind them. Nothing is stopped or
+/// changed. The exit code is 0 when it can be read, 3 when access is refused, 4 and 5 as with stack.
+#[derive(clap::Args, Debug)]
+pub(super) struct DoctorArgs {
+    /// The process to look at
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    pub(super) pid: i32,
+
+    /// Print JSON, as described in docs/json.md, instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// When to use colours; NO_COLOR is respected
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub(super) color: ColorChoice,
+
+    /// Give up after this many seconds
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(super) timeout: Duration,
+}
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    complete
   1    failure
   2    usage
-  3    permission refused
+  3    permission refused, and nothing could be shown
   4    no such process, or not Python
   5    a Python that is not supported
-  6    partial: something could not be read or proved; the report says what
+  6    partial: something was refused, could not be read or proved; the report says what
   130  interrupted";
+
+impl StackArgs {
+    /// How to print, `--json` regarded.
+    pub(super) fn format(&self) -> FormatArg {
+        if self.json { FormatArg::Json } else { self.format }
+    }
+}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum FormatArg {

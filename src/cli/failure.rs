@@ -1,7 +1,7 @@
 //! Failures as a person sees them: what happened, why, what helps; and the exit code that tells a program.
 
 use crate::cpython::FindError;
-use crate::os::OsError;
+use crate::os::{Layer, OsError, Refusal};
 use crate::report::StackError;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ pub(super) enum Exit {
     Failure = 1,
     /// The arguments make no sense.
     Usage = 2,
-    /// Access was refused.
+    /// Access was refused, and nothing could be shown.
     Permission = 3,
     /// No such process, or not Python.
     NoPython = 4,
@@ -60,6 +60,11 @@ impl Failure {
         Failure { exit: Exit::Usage, error: anyhow::anyhow!(message), hint: None }
     }
 
+    /// The same failure, when part of what was asked for has been printed.
+    pub(super) fn after_a_part(self) -> Failure {
+        Failure { exit: Exit::Partial, ..self }
+    }
+
     /// True when whoever reads our output has stopped reading.
     pub(super) fn is_closed_pipe(&self) -> bool {
         let kind = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
@@ -76,36 +81,61 @@ impl Failure {
         // Every error of ours says its cause itself.
         let message = self.error.to_string();
         let _ = writeln!(out, "pyattach: {}", crate::base::display_safe(&message));
-        if let Some(hint) = &self.hint {
-            let _ = writeln!(out, "hint: {hint}");
+        for hint in self.hint.iter().flat_map(|hint| hint.lines()) {
+            let _ = writeln!(out, "hint: {}", crate::base::display_safe(hint));
         }
     }
 }
 
 impl From<StackError> for Failure {
     fn from(error: StackError) -> Failure {
-        let (exit, hint) = match &error {
-            StackError::Process(os) => os_failure(os),
-            StackError::Find { source, .. } => find_failure(source),
-            StackError::Snapshot { .. } => {
-                (Exit::Failure, Some("it may be starting up or shutting down: try again".to_owned()))
-            }
-            _ => (Exit::Failure, None),
-        };
+        let (exit, hint) = stack_failure(&error);
         Failure { exit, error: error.into(), hint }
+    }
+}
+
+impl From<OsError> for Failure {
+    fn from(error: OsError) -> Failure {
+        StackError::from(error).into()
+    }
+}
+
+/// The exit code for an error, and what helps.
+pub(super) fn stack_failure(error: &StackError) -> (Exit, Option<String>) {
+    match error {
+        StackError::Process(os) => os_failure(os),
+        StackError::Find { source, .. } => find_failure(source),
+        StackError::Snapshot { .. } => {
+            (Exit::Failure, Some("it may be starting up or shutting down: try again".to_owned()))
+        }
+        _ => (Exit::Failure, None),
     }
 }
 
 fn os_failure(error: &OsError) -> (Exit, Option<String>) {
     match error {
-        OsError::Denied { refusal, .. } => (Exit::Permission, Some(refusal.hint())),
+        OsError::Denied { refusal, .. } => (Exit::Permission, advice(refusal)),
         OsError::IsThread { tid, pid } => (
             Exit::NoPython,
             Some(format!("give the process, and choose the thread: pyattach stack {pid} --thread {tid}")),
         ),
+        OsError::NoSuchProcess(pid) => (Exit::NoPython, Some(why_absent(*pid))),
         OsError::Proc { .. } => (Exit::Failure, None),
         _ => (Exit::NoPython, None),
     }
+}
+
+/// A line for each advice.
+fn advice(refusal: &Refusal) -> Option<String> {
+    let lines: Vec<String> = refusal.advice().iter().map(|line| line.replace('\n', " ")).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// What is known of a process that is not here, unless it is no more than that.
+fn why_absent(pid: i32) -> String {
+    let refusal = crate::os::absent(pid);
+    let seen = (refusal.layer() != Some(Layer::Process)).then(|| refusal.to_string().replace('\n', " "));
+    seen.into_iter().chain(advice(&refusal)).collect::<Vec<_>>().join("\n")
 }
 
 fn find_failure(error: &FindError) -> (Exit, Option<String>) {

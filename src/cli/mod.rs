@@ -21,6 +21,8 @@ pub fn main() -> ExitCode {
     let mut out = io::BufWriter::new(Output);
     let result = match &args.command {
         Command::Stack(args) => commands::stack(args, &mut out),
+        Command::Ps(args) => commands::ps(args, &mut out),
+        Command::Doctor(args) => commands::doctor(args, &mut out),
     };
     // A reader that has seen enough closes the pipe; that is no failure.
     let result = match result.and_then(|exit| out.flush().map(|()| exit).map_err(Failure::output)) {

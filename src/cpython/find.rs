@@ -89,7 +89,7 @@ pub fn find(
 }
 
 /// The executable first, then what is named like Python, then the rest; each file once a copy.
-fn in_order<'m>(modules: &'m Modules, exe: &str) -> Vec<&'m Module> {
+pub(super) fn in_order<'m>(modules: &'m Modules, exe: &str) -> Vec<&'m Module> {
     let mut files: Vec<&Module> = modules.files.iter().filter(|m| m.base.is_some() && m.executable).collect();
     let rank = |m: &Module| {
         let name = m.path.rsplit('/').next().unwrap_or_default();
@@ -182,7 +182,7 @@ fn no_fit_error(no_fit: NoFit, module: &Module, pid: i32) -> FindError {
 }
 
 /// The file that is mapped, recognised by its first bytes; `None` when it is gone or was replaced.
-fn matching_file(module: &Module, base: Addr, memory: &dyn Memory) -> Option<File> {
+pub(super) fn matching_file(module: &Module, base: Addr, memory: &dyn Memory) -> Option<File> {
     let mut mapped = vec![0; HEAD_BYTES];
     memory.read(base, &mut mapped).ok()?;
     module.open().find(|file| {
@@ -192,9 +192,9 @@ fn matching_file(module: &Module, base: Addr, memory: &dyn Memory) -> Option<Fil
 }
 
 /// An image read from the process's memory.
-struct MappedImage<'m> {
-    memory: &'m dyn Memory,
-    base: Addr,
+pub(super) struct MappedImage<'m> {
+    pub(super) memory: &'m dyn Memory,
+    pub(super) base: Addr,
 }
 
 impl ReadAt for MappedImage<'_> {
@@ -207,6 +207,12 @@ impl ReadAt for MappedImage<'_> {
     fn mapped_at(&self) -> Option<u64> {
         Some(self.base.0)
     }
+}
+
+/// True when the image has what [`site_in`] looks for.
+pub(super) fn holds_runtime(image: &Image<'_>) -> bool {
+    let [dynamic] = image.dynamic_symbols(["_PyRuntime"]);
+    image.section(".PyRuntime").is_some() || dynamic.is_some() || image.static_symbol("_PyRuntime").is_some()
 }
 
 fn site_in(image: &Image<'_>, base: Addr, memory: &dyn Memory) -> Option<Site> {
@@ -247,7 +253,7 @@ fn read_version(memory: &dyn Memory, address: Addr) -> Option<Version> {
 }
 
 /// Pythons without a `_PyRuntime`, by what they export.
-fn unsupported(image: &Image<'_>, module: &Module) -> Option<FindError> {
+pub(super) fn unsupported(image: &Image<'_>, module: &Module) -> Option<FindError> {
     let [thread_state, py2_string, rpython] =
         image.dynamic_symbols(["_PyThreadState_Current", "PyString_Type", "rpython_startup_code"]);
     let name = module.path.rsplit('/').next().unwrap_or_default();

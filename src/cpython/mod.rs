@@ -7,11 +7,13 @@ pub mod debug_offsets;
 mod find;
 pub mod layout;
 mod quirks;
+mod recognise;
 mod scan;
 mod validate;
 
 pub use find::{FindError, find};
 pub use quirks::{InstanceDict, Instruction, LineTable, Quirks};
+pub use recognise::{KnownFiles, is_named_python};
 
 use crate::base::{Addr, Version};
 use layout::{Build, Layout};

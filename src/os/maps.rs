@@ -18,6 +18,8 @@ pub struct Module {
     pub deleted: bool,
     /// True when a segment of it may be executed.
     pub executable: bool,
+    /// Device and inode: two modules with the same are the same file.
+    pub inode: ((i32, i32), u64),
     /// First mapping, for `/proc/PID/map_files`.
     first: (u64, u64),
     pid: i32,
@@ -61,6 +63,7 @@ impl Modules {
                     base: (map.offset == 0).then_some(Addr(start)),
                     deleted: live.is_some(),
                     executable: false,
+                    inode: (map.dev, map.inode),
                     first: (start, end),
                     pid,
                 });

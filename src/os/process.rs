@@ -1,6 +1,6 @@
 //! A process and what `/proc` says of it.
 
-use super::access::{Refusal, Status};
+use super::access::{Refusal, Status, process_name};
 use super::{Modules, OsError, ProcessMemory, Tasks};
 use procfs::process::Process as ProcProcess;
 use procfs::{ProcError, ProcResult};
@@ -32,8 +32,8 @@ pub struct ProcessFacts {
     pub cmdline: Vec<String>,
     /// State letter of the main thread (`R`, `S`, `D`, `T`, `t` …).
     pub state: char,
-    /// The thread of which process traces it, if any.
-    pub tracer: Option<i32>,
+    /// The thread that traces it, if any, and its name.
+    pub tracer: Option<(i32, String)>,
 }
 
 impl Process {
@@ -91,7 +91,10 @@ impl Process {
             exe: self.exe(),
             cmdline: self.proc.cmdline().unwrap_or_default(),
             state: stat.as_ref().map_or('?', |s| s.state),
-            tracer: field("TracerPid:").and_then(|id| id.parse().ok()).filter(|id| *id != 0),
+            tracer: field("TracerPid:")
+                .and_then(|id| id.parse().ok())
+                .filter(|id| *id != 0)
+                .map(|id| (id, process_name(id).unwrap_or_else(|| "?".to_owned()))),
         }
     }
 

@@ -24,12 +24,7 @@ pub(super) fn build(
     let native: Vec<i32> = snapshot.tids.iter().copied().filter(|tid| !known.contains(tid)).collect();
     StackReport {
         schema: STACK_SCHEMA,
-        process: ProcessReport {
-            pid,
-            ns_pids: facts.ns_pids.clone(),
-            exe: facts.exe.clone(),
-            cmdline: facts.cmdline.clone(),
-        },
+        process: process_report(pid, facts),
         python: python_report(runtime),
         snapshot: SnapshotReport {
             mode: match snapshot.mode {
@@ -51,7 +46,11 @@ pub(super) fn build(
     }
 }
 
-fn python_report(runtime: &Runtime) -> PythonReport {
+pub(super) fn process_report(pid: i32, facts: &ProcessFacts) -> ProcessReport {
+    ProcessReport { pid, ns_pids: facts.ns_pids.clone(), exe: facts.exe.clone(), cmdline: facts.cmdline.clone() }
+}
+
+pub(super) fn python_report(runtime: &Runtime) -> PythonReport {
     PythonReport {
         version: runtime.version.to_string(),
         free_threaded: runtime.free_threaded,
@@ -100,10 +99,10 @@ impl<'b> Builder<'b> {
         if self.world().finalizing {
             problems.push(Problem::new(ProblemKind::Note, "the interpreter is shutting down"));
         }
-        match (self.facts.state, self.facts.tracer) {
-            (_, Some(tracer)) => problems.push(Problem::new(
+        match (self.facts.state, &self.facts.tracer) {
+            (_, Some((tracer, name))) => problems.push(Problem::new(
                 ProblemKind::Note,
-                format!("the process is traced by process {tracer}, for example a debugger"),
+                format!("the process is traced by process {tracer} ({name}): its threads cannot be stopped"),
             )),
             ('T', _) => problems.push(Problem::new(
                 ProblemKind::Note,

@@ -1,17 +1,25 @@
 //! What is said of a process: the model, how it is put together, and its formats.
 
 mod build;
+mod doctor;
 pub mod format;
 mod model;
+mod ps;
+mod refused;
 mod samples;
 mod shared;
 mod source;
 mod stack;
+mod subprocesses;
 
+pub use doctor::{Diagnosis, DoctorReport, doctor};
 pub use model::{
     Frame, FrameKind, Gil, Interpreter, NativeThread, ProcessReport, PythonReport, SnapshotMode, SnapshotReport,
     StackReport, Thread,
 };
+pub use ps::{PsOptions, PsProcess, PsPython, PsReport, ps};
+pub use refused::{OsThread, RefusedReport, refused};
 pub use samples::{EndedThread, Motion, MotionState, SampleOptions, Samples, stack_samples};
 pub use source::{SourceFiles, SourceLine};
 pub use stack::{StackError, StackOptions, stack};
+pub use subprocesses::{ProcessError, ProcessStack, Reading, StacksReport, subprocesses};

@@ -137,7 +137,7 @@ fn read_once(process: &Process, options: &StackOptions, progress: &Progress) -> 
     Ok(report)
 }
 
-fn find_error(pid: i32, source: FindError) -> StackError {
+pub(super) fn find_error(pid: i32, source: FindError) -> StackError {
     match source {
         FindError::Os(error) => error.into(),
         source => StackError::Find { pid, source },
@@ -145,7 +145,7 @@ fn find_error(pid: i32, source: FindError) -> StackError {
 }
 
 /// What keeps a process from being read, for people.
-fn blocked_state(pid: i32) -> String {
+pub(super) fn blocked_state(pid: i32) -> String {
     match Process::open(pid).map(|p| p.state()) {
         Ok('D') => format!("; process {pid} is in uninterruptible sleep (state D), usually waiting for a disk or NFS"),
         Ok(state) => format!("; process {pid} is in state {state}"),

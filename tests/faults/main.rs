@@ -3,6 +3,8 @@
 
 mod answers;
 mod interrupted;
+mod layers;
+mod listing;
 mod namespaces;
 mod refused;
 #[path = "../support/mod.rs"]
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
     for (group, tests) in [
         ("answers", answers::TESTS),
         ("interrupted", interrupted::TESTS),
+        ("layers", layers::TESTS),
+        ("listing", listing::TESTS),
         ("namespaces", namespaces::TESTS),
         ("refused", refused::TESTS),
     ] {

@@ -7,6 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::listing::ensure_listed;
 use crate::support::registry::{self, Embedder};
 use crate::support::target::Target;
 use crate::support::{Failed, Outcome, attach, ensure, kernel, stage};
@@ -65,6 +66,8 @@ fn blocked_in_lock(embedder: &Embedder) -> Outcome {
     kernel::wait_for_futex(pid, worker)?;
     kernel::wait_for_read(pid, pid)?;
     let seen = attach::snapshot(pid, &[])?;
+    let listed = ensure_listed(pid, seen["python"]["version"].as_str().unwrap_or_default())?;
+    ensure!(listed["python"]["module"] == seen["python"]["module"], "listed as {listed}");
     ensure_functions(&seen, "frozen-worker", &["blocked_in_worker"])?;
     ensure_functions(&seen, "MainThread", &["main_wait", "main", "<module>"])
 }
@@ -94,7 +97,10 @@ fn uwsgi(embedder: &Embedder) -> Outcome {
     command.env("UWSGI_HTTP_SOCKET", inside("socket"));
     let server = Server(Target::spawn_unready(command)?);
     let pid = wait_until_ready(&server.0)?;
-    ensure_functions(&attach::snapshot(pid, &[])?, "wsgi-background", &["background"])?;
+    let seen = attach::snapshot(pid, &[])?;
+    ensure_functions(&seen, "wsgi-background", &["background"])?;
+    let listed = ensure_listed(pid, seen["python"]["version"].as_str().unwrap_or_default())?;
+    ensure!(listed["python_parent_pid"] == server.0.spawned(), "not below its master: {listed}");
 
     let mut connection = std::os::unix::net::UnixStream::connect(directory.path().join("socket"))?;
     std::io::Write::write_all(&mut connection, format!("GET /?{} HTTP/1.0\r\n\r\n", inside("gate")).as_bytes())?;

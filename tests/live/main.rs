@@ -8,6 +8,7 @@ mod churn;
 mod embedded;
 mod gil;
 mod lifetime;
+mod listing;
 mod output;
 mod pyspy;
 mod samples;
@@ -65,7 +66,7 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         trials.push(Trial::test(name, move || shapes::run(shape, &interpreter, &stage)));
     }
     let scenarios = [gil::SCENARIOS, lifetime::SCENARIOS, output::SCENARIOS, churn::SCENARIOS, pyspy::SCENARIOS];
-    let scenarios = scenarios.into_iter().chain([samples::SCENARIOS]);
+    let scenarios = scenarios.into_iter().chain([samples::SCENARIOS, listing::SCENARIOS]);
     for scenario in scenarios.flatten().filter(|scenario| (scenario.exists)(interpreter)) {
         let (interpreter, stage) = (Arc::clone(interpreter), Arc::clone(stage));
         let name = format!("live::{}::{}", scenario.name, interpreter.name);

@@ -93,20 +93,38 @@ pub(crate) fn snapshot(pid: i32, arguments: &[&str]) -> Result<Value, Failed> {
     Ok(json)
 }
 
-/// Fails unless the document follows the schema in docs.
+/// The list of `pyattach ps --json`, valid by its schema. What other tests have running is in it, too.
+pub(crate) fn ps(arguments: &[&str]) -> Result<Value, Failed> {
+    let mut command = Command::new(BINARY);
+    command.args(["ps", "--json"]).args(arguments);
+    let answer = run(command)?;
+    answer.ensure_code(&[0, 6])?;
+    let list = answer.json()?;
+    validate_by("ps", &list)?;
+    Ok(list)
+}
+
+/// Fails unless the document follows the schema of `stack --json` in docs.
 pub(crate) fn validate(json: &Value) -> Outcome {
-    static SCHEMA: LazyLock<Result<jsonschema::Validator, String>> = LazyLock::new(|| {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema/stack.schema.json");
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-        let schema = serde_json::from_str(&text).map_err(|error| format!("{path}: {error}"))?;
-        jsonschema::validator_for(&schema).map_err(|error| format!("{path}: {error}"))
-    });
-    let errors: Vec<String> = SCHEMA
-        .as_ref()
-        .map_err(Clone::clone)?
-        .iter_errors(json)
-        .map(|error| format!("{}: {error}", error.instance_path))
-        .collect();
+    static SCHEMA: LazyLock<Result<jsonschema::Validator, String>> = LazyLock::new(|| schema("stack"));
+    follow(SCHEMA.as_ref().map_err(Clone::clone)?, json)
+}
+
+/// The same of another schema.
+pub(crate) fn validate_by(name: &str, json: &Value) -> Outcome {
+    follow(&schema(name)?, json)
+}
+
+fn schema(name: &str) -> Result<jsonschema::Validator, String> {
+    let path = format!("{}/docs/schema/{name}.schema.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    let schema = serde_json::from_str(&text).map_err(|error| format!("{path}: {error}"))?;
+    jsonschema::validator_for(&schema).map_err(|error| format!("{path}: {error}"))
+}
+
+fn follow(schema: &jsonschema::Validator, json: &Value) -> Outcome {
+    let errors: Vec<String> =
+        schema.iter_errors(json).map(|error| format!("{}: {error}", error.instance_path)).collect();
     ensure!(errors.is_empty(), "not valid by the schema: {}", errors.join("\n"));
     Ok(())
 }

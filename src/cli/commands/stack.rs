@@ -1,14 +1,17 @@
 //! `pyattach stack PID`.
 
+use super::subprocesses;
 use crate::base::{Problem, ProblemKind, display_safe};
 use crate::cli::args::{FormatArg, LayoutArg, PauseChoice, StackArgs};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::use_color;
 use crate::cpython::LayoutChoice;
 use crate::interp::Pause;
-use crate::os::{Process, wait_for_interrupt, with_deadline};
-use crate::report::format::{ShortNames, TextOptions, write_json, write_pyspy, write_text};
-use crate::report::{SampleOptions, SourceFiles, StackOptions, StackReport, Thread, stack_samples};
+use crate::os::{OsError, Process, wait_for_interrupt, with_deadline};
+use crate::report::format::{ShortNames, TextOptions, write_json, write_pyspy, write_refused, write_text};
+use crate::report::{
+    SampleOptions, SourceFiles, StackError, StackOptions, StackReport, Thread, refused, stack_samples,
+};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,17 +37,24 @@ pub(in crate::cli) fn stack(args: &StackArgs, out: &mut dyn Write) -> Result<Exi
         },
         native_threads: args.native_threads,
     };
-    let format = if args.json { FormatArg::Json } else { args.format };
-    let mut report = match args.samples {
-        None => crate::report::stack(args.pid, &options)?,
-        Some(_) if format == FormatArg::PySpy => {
-            return Err(Failure::usage("py-spy's format has no place for what --samples tells".to_owned()));
-        }
+    let format = args.format();
+    if format == FormatArg::PySpy && (args.samples.is_some() || args.subprocesses) {
+        return Err(Failure::usage("py-spy's format has no place for --samples or --subprocesses".to_owned()));
+    }
+    if args.subprocesses {
+        return subprocesses::run(args, &options, out);
+    }
+    let read = match args.samples {
+        None => crate::report::stack(args.pid, &options),
         // SIGINT ends the waiting here and the process everywhere else.
         Some(count) => {
             let samples = SampleOptions { count, interval: args.interval };
-            stack_samples(args.pid, &options, samples, |time| !wait_for_interrupt(time))?
+            stack_samples(args.pid, &options, samples, |time| !wait_for_interrupt(time))
         }
+    };
+    let mut report = match read {
+        Err(StackError::Process(error @ OsError::Denied { .. })) => return Err(without_memory(error, args, out)),
+        report => report?,
     };
     select(&mut report, args)?;
     let exit = if report.is_complete() { Exit::Complete } else { Exit::Partial };
@@ -57,9 +67,26 @@ pub(in crate::cli) fn stack(args: &StackArgs, out: &mut dyn Write) -> Result<Exi
     Ok(exit)
 }
 
+/// Prints what is known without the right to read memory.
+fn without_memory(error: OsError, args: &StackArgs, out: &mut dyn Write) -> Failure {
+    let report = match &error {
+        OsError::Denied { pid, refusal } if args.format() != FormatArg::PySpy => refused(*pid, refusal, args.timeout),
+        _ => None,
+    };
+    let Some(report) = report else { return error.into() };
+    let printed = match args.format() {
+        FormatArg::Json => write_json(out, &report),
+        _ => write_refused(out, &report),
+    };
+    match printed.and_then(|()| out.flush()) {
+        Ok(()) => Failure::from(error).after_a_part(),
+        Err(error) => Failure::output(error),
+    }
+}
+
 /// Leaves the threads that were asked for.
-fn select(report: &mut StackReport, args: &StackArgs) -> Result<(), Failure> {
-    if args.thread.is_empty() && !args.main {
+pub(super) fn select(report: &mut StackReport, args: &StackArgs) -> Result<(), Failure> {
+    if !is_selection(args) {
         return Ok(());
     }
     let wanted = |thread: &Thread| {
@@ -76,6 +103,11 @@ fn select(report: &mut StackReport, args: &StackArgs) -> Result<(), Failure> {
         true => Err(Failure::nothing_matches(format!("process {} has no such Python thread", args.pid))),
         false => Ok(()),
     }
+}
+
+/// Not all threads are asked for.
+pub(super) fn is_selection(args: &StackArgs) -> bool {
+    !args.thread.is_empty() || args.main
 }
 
 fn is_called(thread: &Thread, wanted: &str) -> bool {
@@ -115,7 +147,7 @@ fn print_pyspy(out: &mut dyn Write, report: Arc<StackReport>) -> io::Result<()> 
 }
 
 /// Prints text. Source files are read on the way, so it is made in a thread that may hang, and without them if it does.
-fn print(out: &mut dyn Write, report: Arc<StackReport>, args: &StackArgs) -> io::Result<()> {
+pub(super) fn print(out: &mut dyn Write, report: Arc<StackReport>, args: &StackArgs) -> io::Result<()> {
     let format = Format {
         reverse: args.reverse,
         fold: !args.no_fold,
@@ -126,7 +158,7 @@ fn print(out: &mut dyn Write, report: Arc<StackReport>, args: &StackArgs) -> io:
     if args.no_source {
         return format.write(out, &report, None);
     }
-    let pid = args.pid;
+    let pid = report.process.pid;
     let with_sources = {
         let report = Arc::clone(&report);
         with_deadline(SOURCE_TIME, move || {

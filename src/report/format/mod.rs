@@ -1,20 +1,26 @@
 //! Formats of a report, one file each.
 
+mod doctor;
 mod fold;
 mod frames;
 mod motion;
+mod ps;
 mod pyspy;
+mod refused;
 mod text;
 
+pub use doctor::write_doctor;
+pub use ps::write_ps;
 pub use pyspy::{ShortNames, write_pyspy};
+pub use refused::write_refused;
 pub use text::{TextOptions, write_text};
 
-use super::model::StackReport;
 use super::shared::with_shared_frames;
+use serde::Serialize;
 use std::io::{self, BufWriter, Write};
 
 /// Writes the report as one JSON document.
-pub fn write_json(out: &mut dyn Write, report: &StackReport) -> io::Result<()> {
+pub fn write_json(out: &mut dyn Write, report: &impl Serialize) -> io::Result<()> {
     // The buffer takes tokens without a call through `dyn`, and large reports need no memory of their size.
     let mut buffer = BufWriter::with_capacity(BUFFER_BYTES, out);
     with_shared_frames(|| serde_json::to_writer(&mut buffer, report)).map_err(io::Error::from)?;

@@ -3,7 +3,7 @@
 use super::fold::{Item, fold, items};
 use super::{frames, motion};
 use crate::base::{Problem, ProblemKind, display_safe};
-use crate::report::model::{SnapshotMode, StackReport, Thread};
+use crate::report::model::{ProcessReport, SnapshotMode, StackReport, Thread};
 use crate::report::source::SourceFiles;
 use std::io::{self, Write};
 
@@ -45,14 +45,7 @@ pub fn write_text(out: &mut dyn Write, report: &StackReport, options: &mut TextO
 }
 
 fn write_head(out: &mut dyn Write, report: &StackReport, options: &TextOptions<'_>) -> io::Result<()> {
-    let process = &report.process;
-    let command = match process.cmdline.is_empty() {
-        true => process.exe.clone().unwrap_or_default(),
-        false => process.cmdline.join(" "),
-    };
-    let inside: Vec<String> = process.ns_pids.iter().skip(1).map(i32::to_string).collect();
-    let inside = if inside.is_empty() { String::new() } else { format!(" (inside: {})", inside.join(", ")) };
-    writeln!(out, "Process {}{inside}: {}", process.pid, display_safe(&command))?;
+    write_process(out, &report.process)?;
     let python = &report.python;
     let mut traits = Vec::new();
     if python.free_threaded {
@@ -79,6 +72,17 @@ fn write_head(out: &mut dyn Write, report: &StackReport, options: &TextOptions<'
         writeln!(out, "The garbage collector of interpreter {} is running", interpreter.id)?;
     }
     Ok(())
+}
+
+/// The first line: which process.
+pub(super) fn write_process(out: &mut dyn Write, process: &ProcessReport) -> io::Result<()> {
+    let command = match process.cmdline.is_empty() {
+        true => process.exe.clone().unwrap_or_default(),
+        false => process.cmdline.join(" "),
+    };
+    let inside: Vec<String> = process.ns_pids.iter().skip(1).map(i32::to_string).collect();
+    let inside = if inside.is_empty() { String::new() } else { format!(" (inside: {})", inside.join(", ")) };
+    writeln!(out, "Process {}{inside}: {}", process.pid, display_safe(&command))
 }
 
 /// How it was read, in a few words.
@@ -173,7 +177,7 @@ fn state(report: &StackReport, thread: &Thread) -> String {
 }
 
 /// A state letter of `/proc` in words (`proc_pid_stat(5)`).
-fn state_word(letter: &str) -> String {
+pub(super) fn state_word(letter: &str) -> String {
     match letter {
         "R" => "running",
         "S" | "I" => "asleep",
