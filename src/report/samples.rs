@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often, and after what time each, to look whether threads that were stopped have come to rest.
-const LOOKS: u32 = 25;
+const LOOKS: u32 = 100;
 const REST: Duration = Duration::from_millis(2);
 
 /// How to take several readings.
@@ -266,14 +266,16 @@ impl History {
 
     /// Looks at all threads after they were stopped and let go, when those that were at rest are so again.
     fn look_after_stop(&mut self) {
+        let rested = |(_, watch): &(&i32, &Watch)| watch.still && watch.last.off_cpu;
         let mut found = self.activities();
         for _ in 0..LOOKS {
-            let rests = |tid: &i32| found.get(tid).is_none_or(|activity| activity.off_cpu);
-            if self.watches.iter().filter(|(_, watch)| watch.still && watch.last.off_cpu).all(|(tid, _)| rests(tid)) {
+            std::thread::sleep(REST);
+            let before = std::mem::replace(&mut found, self.activities());
+            // Twice the same: the count is asked before the state, and one that was let go may run in between.
+            let rests = |tid| found.get(tid).is_none_or(|now| now.off_cpu && before.get(tid) == Some(now));
+            if self.watches.iter().filter(rested).all(|(tid, _)| rests(tid)) {
                 break;
             }
-            std::thread::sleep(REST);
-            found = self.activities();
         }
         let ended = Instant::now();
         for (tid, watch) in &mut self.watches {

@@ -1,12 +1,13 @@
-//! Names and messages made to drive a terminal, in both formats of the report.
+//! Names and messages made to drive a terminal, in all formats of the report.
 
 use proptest::prelude::*;
 use pyattach::base::{Problem, ProblemKind, display_safe, is_safe};
-use pyattach::report::format::{TextOptions, write_json, write_text};
+use pyattach::report::format::{TextOptions, write_json, write_pyspy, write_text};
 use pyattach::report::{
-    Frame, FrameKind, Interpreter, NativeThread, ProcessReport, PythonReport, SnapshotMode, SnapshotReport,
-    StackReport, Thread,
+    EndedThread, Frame, FrameKind, Interpreter, NativeThread, ProcessReport, PythonReport, Samples, SnapshotMode,
+    SnapshotReport, StackReport, Thread,
 };
+use std::time::Duration;
 
 /// Text in which everything is likely that a terminal takes for more than text.
 fn nasty() -> impl Strategy<Value = String> {
@@ -45,6 +46,7 @@ fn report(text: &str, lines: (i32, i32), columns: (i32, i32)) -> StackReport {
         problems: vec![problem.clone()],
         ..Thread::default()
     };
+    let ended = vec![EndedThread { tid: Some(15), ident: "0x2".to_owned(), name: Some(own()) }];
     let unnamed = Thread { name: None, frames: Vec::new(), ..thread.clone() };
     StackReport {
         schema: "pyattach.stack/1",
@@ -65,6 +67,7 @@ fn report(text: &str, lines: (i32, i32), columns: (i32, i32)) -> StackReport {
             attempts: 1,
             consistent: false,
         },
+        samples: Some(Samples { count: 2, interval: Duration::ZERO, window: Duration::ZERO, ended }),
         interpreters: vec![Interpreter { id: 0, gil: None, gc_collecting: true }],
         threads: vec![thread, unnamed],
         native_threads: Some(vec![NativeThread { tid: 14, os_name: Some(own()), os_state: None }]),
@@ -117,5 +120,10 @@ proptest! {
         prop_assert!(!out.contains(&0x1b));
         let parsed: serde_json::Value = serde_json::from_slice(&out).unwrap();
         prop_assert_eq!(parsed["threads"][0]["name"].as_str(), Some(hostile.as_str()));
+        let mut out = Vec::new();
+        write_pyspy(&mut out, &report(&hostile, lines, columns), None).unwrap();
+        prop_assert!(!out.contains(&0x1b));
+        let parsed: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        prop_assert_eq!(parsed[1]["frames"][4]["filename"].as_str(), Some(hostile.as_str()));
     }
 }

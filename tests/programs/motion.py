@@ -9,45 +9,48 @@ import time
 
 import truth
 
-stuck_on, gate = threading.Lock(), threading.Lock()
+# That a thread is in its place is said by a lock, in the C code that then blocks: the GIL is not let go before it blocks, so
+# whoever has heard it can only see it block where it stays.
+stuck_on, gate, in_place = threading.Lock(), threading.Lock(), threading.Lock()
 stuck_on.acquire()
 gate.acquire()
+in_place.acquire()
 rounds = [0]
 
 
 def stuck():
-    # From one call of C code it says that it is in place and waits for ever.
-    collections.deque(truth.in_c(truth.announce, stuck_on.acquire), 0)
+    collections.deque(truth.in_c(in_place.release, stuck_on.acquire), 0)
 
 
 def wakes():
     # C code calls C code: the frame stays at one instruction, however often the thread wakes up.
-    collections.deque(truth.in_c(truth.announce), 0)
+    in_place.release()
     collections.deque(map(time.sleep, itertools.repeat(0.002)), 0)
 
 
 def spins():
-    truth.announce()
+    in_place.release()
     while True:
         rounds[0] += 1
 
 
 def goes_on():
-    collections.deque(truth.in_c(truth.announce, gate.acquire), 0)
-    collections.deque(truth.in_c(truth.announce, stuck_on.acquire), 0)
+    collections.deque(truth.in_c(in_place.release, gate.acquire), 0)
+    collections.deque(truth.in_c(in_place.release, stuck_on.acquire), 0)
 
 
 def ends():
-    collections.deque(truth.in_c(truth.announce, gate.acquire), 0)
+    collections.deque(truth.in_c(in_place.release, gate.acquire), 0)
 
 
 def obey(word):
     verb, _, what = word.partition(" ")
     if verb == "begin":
-        truth.start(globals()[what], name=what, daemon=True)
+        threading.Thread(target=globals()[what], name=what, daemon=True).start()
+        in_place.acquire()
     elif verb == "go":
         gate.release()
-        truth.wait_for_announcement()
+        in_place.acquire()
     elif verb == "end":
         thread = [thread for thread in threading.enumerate() if thread.name == what][0]
         gate.release()
