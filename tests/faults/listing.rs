@@ -37,6 +37,12 @@ fn others_are_not_lied_about() -> Outcome {
         target.line()?;
         targets.push((target, runtime));
     }
+    let python = registry::find("3.13")?;
+    let directory = target::output(&python, "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))")?;
+    let mut idle = Command::new("cat");
+    idle.env("LD_PRELOAD", format!("{directory}/libpython3.13.so.1.0"));
+    let idle = Target::spawn_unready(idle)?;
+    kernel::wait_for_read(idle.pid, idle.pid)?;
     let mut shell = Command::new("sh");
     shell.args(["-c", "echo ready; read line"]);
     let shell = Target::spawn_unready(shell)?;
@@ -47,6 +53,9 @@ fn others_are_not_lied_about() -> Outcome {
         ensure!(row["runtime"] == *runtime && row["python"].is_null(), "{runtime}: {row}");
         ensure!(row["problems"][0]["kind"] == "note", "{runtime}: {row}");
     }
+    let mapped = row(&list, idle.pid).ok_or("a process with an idle libpython is not listed")?;
+    ensure!(mapped["runtime"].is_null() && mapped["python"].is_null(), "{mapped}");
+    ensure!(mapped["problems"][0]["kind"] == "note", "{mapped}");
     ensure!(row(&list, shell.pid).is_none(), "a shell is taken for Python");
     ensure!(row(&list, std::process::id() as i32).is_none(), "a test is taken for Python");
     Ok(())
@@ -180,7 +189,7 @@ fn one_that_hangs() -> Outcome {
     attach::validate_by("ps", &list)?;
     let late = row(&list, stuck.pid).ok_or("the one that hangs is not listed")?;
     let message = late["problems"][0]["message"].as_str().unwrap_or_default();
-    ensure!(late["runtime"].is_null() && message.contains("took longer"), "{late}");
+    ensure!(late["runtime"].is_null() && message.contains("not read in time (1.5 s)"), "{late}");
     ensure!(row(&list, other.pid).is_some_and(|row| row["python"]["version"].is_string()), "the other is missing");
     Ok(())
 }
