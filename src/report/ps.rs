@@ -7,7 +7,7 @@
 use super::stack::{StackError, find_error};
 use super::tree::arrange;
 use crate::base::{Problem, ProblemKind};
-use crate::cpython::{FindError, KnownFiles, LayoutChoice, Runtime, find, is_named_python};
+use crate::cpython::{FindError, KnownFiles, LayoutChoice, Runtime, find, find_in_files, is_named_python};
 use crate::os::processes::{Stat, command_line, identity, pids, uptime, user_name};
 use crate::os::{Cgroup, OsError, Process, each_with_deadline, with_deadline};
 use serde::Serialize;
@@ -31,7 +31,7 @@ pub struct PsOptions {
 
 impl Default for PsOptions {
     fn default() -> PsOptions {
-        PsOptions { each: Duration::from_secs(2), timeout: Duration::from_secs(30) }
+        PsOptions { each: Duration::from_secs(5), timeout: Duration::from_secs(30) }
     }
 }
 
@@ -192,7 +192,13 @@ fn look(pid: i32, files: &KnownFiles, up: Option<Duration>) -> Look {
     let found = match process.modules() {
         Err(error) => Err(error.into()),
         Ok(modules) => match files.may_hold_python(&process, &modules, &memory) {
-            true => find(&process, &modules, &memory, LayoutChoice::Auto),
+            true => match find_in_files(&process, &modules, &memory, LayoutChoice::Auto) {
+                // Only where the name promises one is it worth while to look through its memory.
+                Err(FindError::NotPython { exe }) if is_named_python(&exe) => {
+                    find(&process, &modules, &memory, LayoutChoice::Auto)
+                }
+                result => result,
+            },
             false => return Look::Other,
         },
     };
