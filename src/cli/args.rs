@@ -118,7 +118,7 @@ pub(super) struct PsArgs {
     pub(super) json: bool,
 
     /// Give up on a single process after this many seconds
-    #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = parse_seconds)]
+    #[arg(long, default_value = "5", value_name = "SECONDS", value_parser = parse_seconds)]
     pub(super) timeout: Duration,
 }
 

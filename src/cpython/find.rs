@@ -70,6 +70,21 @@ pub fn find(
     memory: &dyn Memory,
     choice: LayoutChoice,
 ) -> Result<Runtime, FindError> {
+    let error = match find_in_files(process, modules, memory, choice) {
+        Err(error @ (FindError::NotPython { .. } | FindError::NotInitialised { .. })) => error,
+        result => return result,
+    };
+    let exe = process.exe().unwrap_or_default();
+    scan_all(&in_order(modules, &exe), modules, memory, choice).ok_or(error)
+}
+
+/// The same without the last resort, the scan of memory, which takes time.
+pub fn find_in_files(
+    process: &Process,
+    modules: &Modules,
+    memory: &dyn Memory,
+    choice: LayoutChoice,
+) -> Result<Runtime, FindError> {
     let exe = process.exe().unwrap_or_default();
     let files = in_order(modules, &exe);
     check_access(process, &files, memory)?;
@@ -81,11 +96,7 @@ pub fn find(
             Err(error) => keep_better(&mut best, error),
         }
     }
-    let scanned = match best {
-        None | Some(FindError::NotInitialised { .. }) => scan_all(&files, modules, memory, choice),
-        Some(_) => None,
-    };
-    scanned.map_or_else(|| Err(best.unwrap_or(FindError::NotPython { exe })), Ok)
+    Err(best.unwrap_or(FindError::NotPython { exe }))
 }
 
 /// The executable first, then what is named like Python, then the rest; each file once a copy.

@@ -11,6 +11,7 @@ mod shared;
 mod source;
 mod stack;
 mod subprocesses;
+mod tree;
 
 pub use doctor::{Diagnosis, DoctorReport, doctor};
 pub use model::{

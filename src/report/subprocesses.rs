@@ -15,7 +15,7 @@ use std::time::Duration;
 const STACKS_SCHEMA: &str = "pyattach.stacks/1";
 
 /// Longest time to find out whether a process runs Python.
-const LOOK_TIME: Duration = Duration::from_secs(2);
+const LOOK_TIME: Duration = Duration::from_secs(5);
 
 /// Stacks of several processes.
 #[derive(Debug, Serialize)]

@@ -37,16 +37,25 @@ fn others_are_not_lied_about() -> Outcome {
         target.line()?;
         targets.push((target, runtime));
     }
+    let python = registry::find("3.13")?;
+    let directory = target::output(&python, "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))")?;
+    let mut idle = Command::new("cat");
+    idle.env("LD_PRELOAD", format!("{directory}/libpython3.13.so.1.0"));
+    let idle = Target::spawn_unready(idle)?;
+    kernel::wait_for_read(idle.pid, idle.pid)?;
     let mut shell = Command::new("sh");
     shell.args(["-c", "echo ready; read line"]);
     let shell = Target::spawn_unready(shell)?;
     shell.line()?;
-    let list = attach::ps(&[])?;
+    let list = attach::ps()?;
     for (target, runtime) in &targets {
         let row = row(&list, target.pid).ok_or_else(|| format!("{runtime} is not listed"))?;
         ensure!(row["runtime"] == *runtime && row["python"].is_null(), "{runtime}: {row}");
         ensure!(row["problems"][0]["kind"] == "note", "{runtime}: {row}");
     }
+    let mapped = row(&list, idle.pid).ok_or("a process with an idle libpython is not listed")?;
+    ensure!(mapped["runtime"].is_null() && mapped["python"].is_null(), "{mapped}");
+    ensure!(mapped["problems"][0]["kind"] == "note", "{mapped}");
     ensure!(row(&list, shell.pid).is_none(), "a shell is taken for Python");
     ensure!(row(&list, std::process::id() as i32).is_none(), "a test is taken for Python");
     Ok(())
@@ -60,7 +69,7 @@ fn children(target: &Target) -> Result<Vec<i32>, Failed> {
 
 fn workers() -> Outcome {
     let target = start(&["workers.py"])?;
-    let list = attach::ps(&[])?;
+    let list = attach::ps()?;
     let parent = row(&list, target.pid).ok_or("the parent is not listed")?;
     let depth = parent["depth"].as_i64().ok_or("no depth")?;
     for pid in children(&target)? {
@@ -69,11 +78,8 @@ fn workers() -> Outcome {
         ensure!(worker["depth"] == depth + 1 && worker["runtime"] == parent["runtime"], "{worker}");
     }
     let mut command = Command::new(attach::BINARY);
-    let text = attach::run({
-        command.arg("ps");
-        command
-    })?
-    .text();
+    command.args(["ps", "--timeout", "30"]);
+    let text = attach::run(command)?.text();
     let line = |pid: i32| text.lines().find(|line| line.trim_start().starts_with(&format!("{pid} ")));
     let at = |pid: i32| line(pid)?.find("/python3.11");
     ensure!(at(target.pid).is_some() && at(children(&target)?[0]) > at(target.pid), "no tree:\n{text}");
@@ -144,7 +150,7 @@ fn closed() -> Outcome {
         command.args(NOBODY).arg(&binary).args(arguments);
         attach::run(command)
     };
-    let answer = run(&["ps", "--json"])?;
+    let answer = run(&["ps", "--json", "--timeout", "30"])?;
     answer.ensure_code(&[6])?;
     let list = answer.json()?;
     attach::validate_by("ps", &list)?;
@@ -171,7 +177,7 @@ fn one_that_hangs() -> Outcome {
     let maps = format!("/proc/{}/maps", stuck.pid);
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-P", &maps, "-e", "trace=read", "-e"]);
-    command.args(["inject=read:delay_enter=50s", attach::BINARY, "ps", "--json", "--timeout", "1.5"]);
+    command.args(["inject=read:delay_enter=50s", attach::BINARY, "ps", "--json", "--timeout", "6"]);
     let start = Instant::now();
     // strace itself ends only with the delay.
     let delayed = Target::spawn_unready(command)?;
@@ -180,7 +186,7 @@ fn one_that_hangs() -> Outcome {
     attach::validate_by("ps", &list)?;
     let late = row(&list, stuck.pid).ok_or("the one that hangs is not listed")?;
     let message = late["problems"][0]["message"].as_str().unwrap_or_default();
-    ensure!(late["runtime"].is_null() && message.contains("took longer"), "{late}");
+    ensure!(late["runtime"].is_null() && message.contains("not read in time (6 s)"), "{late}");
     ensure!(row(&list, other.pid).is_some_and(|row| row["python"]["version"].is_string()), "the other is missing");
     Ok(())
 }

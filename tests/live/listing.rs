@@ -28,7 +28,7 @@ fn listed(interpreter: &Interpreter, stage: &Stage) -> Outcome {
 
 /// The row of a process, which must have this version (or one that begins so) and no problem.
 pub(crate) fn ensure_listed(pid: i32, version: &str) -> Result<Value, crate::Failed> {
-    let list = attach::ps(&["--timeout", "30"])?;
+    let list = attach::ps()?;
     let row = list["processes"].as_array().into_iter().flatten().find(|process| process["pid"] == pid);
     let row = row.ok_or_else(|| format!("{pid} is not listed: {list}"))?;
     let seen = row["python"]["version"].as_str().unwrap_or_default();

@@ -94,9 +94,10 @@ pub(crate) fn snapshot(pid: i32, arguments: &[&str]) -> Result<Value, Failed> {
 }
 
 /// The list of `pyattach ps --json`, valid by its schema. What other tests have running is in it, too.
-pub(crate) fn ps(arguments: &[&str]) -> Result<Value, Failed> {
+pub(crate) fn ps() -> Result<Value, Failed> {
     let mut command = Command::new(BINARY);
-    command.args(["ps", "--json"]).args(arguments);
+    // The machine may be busy with other tests.
+    command.args(["ps", "--json", "--timeout", "30"]);
     let answer = run(command)?;
     answer.ensure_code(&[0, 6])?;
     let list = answer.json()?;

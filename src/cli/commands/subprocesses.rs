@@ -74,6 +74,6 @@ fn write(out: &mut dyn Write, report: StacksReport, args: &StackArgs) -> io::Res
     }
     match report.unseen_count {
         0 => Ok(()),
-        n => writeln!(out, "\n{n} more below it may not be looked at"),
+        n => writeln!(out, "\n{n} other processes below it could not be looked at: access is refused"),
     }
 }

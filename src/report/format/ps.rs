@@ -37,8 +37,8 @@ pub fn write_ps(out: &mut dyn Write, report: &PsReport) -> io::Result<()> {
     }
     match report.unseen_count {
         0 => Ok(()),
-        1 => writeln!(out, "1 process may not be looked at; with more rights, pyattach may see more"),
-        n => writeln!(out, "{n} processes may not be looked at; with more rights, pyattach may see more"),
+        1 => writeln!(out, "1 other process could not be looked at: access is refused"),
+        n => writeln!(out, "{n} other processes could not be looked at: access is refused"),
     }
 }
 
