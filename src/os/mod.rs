@@ -1,24 +1,33 @@
 //! Linux: reaching a process. Nothing above this folder knows `ptrace`, `/proc` or a file descriptor of the target.
 
 mod access;
+mod descriptors;
 mod error;
 mod files;
 mod maps;
 mod memory;
+mod others;
 mod process;
+mod sockets;
 mod stop;
 #[allow(unsafe_code)]
 mod sys;
+mod syscall_tables;
+mod syscalls;
 mod tasks;
 mod watchdog;
 
 pub use access::Refusal;
+pub use descriptors::{FileInfo, FileKind, file_info, file_of};
 pub use error::OsError;
 pub use files::open_as_seen_by;
 pub use maps::{Module, Modules};
 pub use memory::ProcessMemory;
+pub use others::{PipeEnd, children, command, file_lock_holder, innermost_id, parent, pipe_holders};
 pub use process::{Process, ProcessFacts};
+pub use sockets::{Socket, find_sockets};
 pub use stop::{StopError, StopFailure, StopRequest, StoppedThread};
 pub use sys::share_heap;
-pub use tasks::{Stillness, TaskStat, Tasks};
+pub use syscalls::{Activity, Call};
+pub use tasks::{Reading, Stillness, TaskStat, Tasks};
 pub use watchdog::{Progress, with_deadline};

@@ -6,10 +6,11 @@ mod model;
 mod shared;
 mod source;
 mod stack;
+mod wait;
 
 pub use model::{
     Frame, FrameKind, Gil, Interpreter, NativeThread, ProcessReport, PythonReport, SnapshotMode, SnapshotReport,
-    StackReport, Thread,
+    StackReport, Thread, Wait,
 };
 pub use source::{SourceFiles, SourceLine};
 pub use stack::{StackError, StackOptions, stack};

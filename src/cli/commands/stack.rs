@@ -32,6 +32,7 @@ pub(in crate::cli) fn stack(args: &StackArgs, out: &mut dyn Write) -> Result<Exi
             LayoutArg::Dwarf => LayoutChoice::Dwarf,
         },
         native_threads: args.native_threads,
+        waits: !args.no_waits,
     };
     let mut report = crate::report::stack(args.pid, &options)?;
     select(&mut report, args)?;

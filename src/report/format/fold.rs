@@ -24,6 +24,10 @@ fn are_alike(a: &Thread, b: &Thread) -> bool {
         && a.frames.len() == b.frames.len()
         && (a.interpreter, a.holds_gil, a.waits_for_gil) == (b.interpreter, b.holds_gil, b.waits_for_gil)
         && a.os_state == b.os_state
+        && match (&a.wait, &b.wait) {
+            (Some(a), Some(b)) => a.is_like(b),
+            (a, b) => a.is_none() && b.is_none(),
+        }
         && a.frames == b.frames
 }
 

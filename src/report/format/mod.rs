@@ -3,6 +3,7 @@
 mod fold;
 mod frames;
 mod text;
+mod waits;
 
 pub use text::{TextOptions, write_text};
 
