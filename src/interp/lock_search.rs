@@ -29,18 +29,8 @@ const HANDLE_BYTES: u64 = 128;
 const HEAP_TYPE: u64 = 1 << 9;
 const TYPE_SUBCLASS: u64 = 1 << 31;
 /// Attributes under which the standard library and others keep the lock that they wait for.
-const ATTRIBUTES: [&str; 10] = [
-    "_lock",
-    "lock",
-    "_cond",
-    "_mutex",
-    "mutex",
-    "_block",
-    "_semlock",
-    "_handle",
-    "_tstate_lock",
-    "_shutdown_lock",
-];
+const ATTRIBUTES: [&str; 10] =
+    ["_lock", "lock", "_cond", "_mutex", "mutex", "_block", "_semlock", "_handle", "_tstate_lock", "_shutdown_lock"];
 
 /// A thread that waits in `futex`.
 #[derive(Clone, Copy, Debug)]
@@ -82,12 +72,7 @@ pub struct Lock {
 }
 
 /// What each of these threads waits for; `None` where that was not found.
-pub fn find_locks(
-    memory: &dyn Memory,
-    runtime: &Runtime,
-    world: &World,
-    waits: &[FutexWait],
-) -> Vec<Option<Lock>> {
+pub fn find_locks(memory: &dyn Memory, runtime: &Runtime, world: &World, waits: &[FutexWait]) -> Vec<Option<Lock>> {
     let cache = Cache::new(memory);
     let objects = Objects::new(&cache, &runtime.layout, runtime.quirks);
     let threads: AddrMap<&RawThread> = world.threads().map(|thread| (thread.address, thread)).collect();
@@ -253,7 +238,7 @@ impl Search<'_> {
     fn referred(&self, object: Addr) -> Result<Vec<Addr>, ReadError> {
         let ty = self.objects.type_of(object)?;
         let name = self.objects.type_name(object)?;
-        if matches!(&*name, "builtin_function_or_method" | "method") {
+        if matches!(&*name, "builtin_function_or_method" | "builtin_method" | "method") {
             let at = object.offset(u64::from(self.objects.layout.object.size) + 8);
             return Ok(Addr::from_bytes(&self.objects.cache.bytes(at, 8)?).into_iter().collect());
         }

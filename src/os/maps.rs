@@ -56,7 +56,9 @@ impl Modules {
             }
             let MMapPath::Path(path) = &map.pathname else {
                 // Variables that begin as zero: the loader maps them behind those of the file.
-                modules.ranges.extend(modules.ranges.last().filter(|range| range.1 == start).map(|r| (start, end, r.2)));
+                modules
+                    .ranges
+                    .extend(modules.ranges.last().filter(|range| range.1 == start).map(|r| (start, end, r.2)));
                 continue;
             };
             if key != Some((map.dev, map.inode)) || modules.starts_anew(&map) {

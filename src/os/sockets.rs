@@ -146,7 +146,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TCP: &str = "   0: 0100007F:A2F2 3905000A:1538 01 00000001:0000000A 00:00000000 00000000  1000        0 4711 1 0";
+    const TCP: &str =
+        "   0: 0100007F:A2F2 3905000A:1538 01 00000001:0000000A 00:00000000 00000000  1000        0 4711 1 0";
     const TCP6: &str = "   1: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A \
                         00000000:00000002 00:00000000 00000000     0        0 99 1 0000000000000000 100 0 0 10 0";
     const UNIX: &str = "ffff9d: 00000002 00000000 00010000 0001 01 25001 /run/a b.sock\n";
@@ -155,10 +156,16 @@ mod tests {
     fn rows_of_all_families_are_read() {
         let (inode, socket) = parse_row("tcp", TCP).unwrap();
         assert_eq!((inode, socket.received, socket.unsent), (4711, 10, 1));
-        assert_eq!((socket.local.as_deref(), socket.peer.as_deref()), (Some("127.0.0.1:41714"), Some("10.0.5.57:5432")));
+        assert_eq!(
+            (socket.local.as_deref(), socket.peer.as_deref()),
+            (Some("127.0.0.1:41714"), Some("10.0.5.57:5432"))
+        );
         assert_eq!(socket.state, Some("ESTABLISHED"));
         let (inode, socket) = parse_row("tcp6", TCP6).unwrap();
-        assert_eq!((inode, socket.local.as_deref(), socket.peer, socket.state), (99, Some("[::1]:8080"), None, Some("LISTEN")));
+        assert_eq!(
+            (inode, socket.local.as_deref(), socket.peer, socket.state),
+            (99, Some("[::1]:8080"), None, Some("LISTEN"))
+        );
         let (inode, socket) = parse_row("unix", UNIX).unwrap();
         assert_eq!((inode, socket.local.as_deref(), socket.state), (25001, Some("/run/a b.sock"), Some("LISTEN")));
         assert_eq!(parse_row("udp", TCP).unwrap().1.state, None);
@@ -172,7 +179,8 @@ mod tests {
 
     #[test]
     fn headings_and_rubbish_are_passed_over() {
-        let heading = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
+        let heading =
+            "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
         for row in [heading, "", "Num       RefCount Protocol Flags    Type St Inode Path", "0: é7F:1 é:2 01 0:0"] {
             assert!(["tcp", "tcp6", "udp", "unix"].iter().all(|table| parse_row(table, row).is_none()), "{row}");
         }

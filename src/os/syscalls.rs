@@ -97,8 +97,14 @@ mod tests {
             }
         }
         let (x86, arm) = (|number| name_in(X86_64, number), |number| name_in(AARCH64, number));
-        assert_eq!([x86(0), x86(45), x86(202), x86(232)].map(Option::unwrap), ["read", "recvfrom", "futex", "epoll_wait"]);
-        assert_eq!([arm(63), arm(207), arm(98), arm(22)].map(Option::unwrap), ["read", "recvfrom", "futex", "epoll_pwait"]);
+        assert_eq!(
+            [x86(0), x86(45), x86(202), x86(232)].map(Option::unwrap),
+            ["read", "recvfrom", "futex", "epoll_wait"]
+        );
+        assert_eq!(
+            [arm(63), arm(207), arm(98), arm(22)].map(Option::unwrap),
+            ["read", "recvfrom", "futex", "epoll_pwait"]
+        );
         assert_eq!((x86(9999), arm(244)), (None, None));
     }
 

@@ -178,14 +178,7 @@ impl<'b> Builder<'b> {
     /// A waiting thread sleeps on the GIL's condition variable. The futex word tells, with glibc; musl's waiters sleep on
     /// words of their own, so there it remains unknown; as with one that is awake for the moment in which it asks the holder
     /// for the GIL. `word` is the one it sleeps on, when that was looked at.
-    fn waits_for(
-        &self,
-        gil: &GilState,
-        tid: i32,
-        word: Option<Option<u64>>,
-        holds: bool,
-        runs: bool,
-    ) -> Option<bool> {
+    fn waits_for(&self, gil: &GilState, tid: i32, word: Option<Option<u64>>, holds: bool, runs: bool) -> Option<bool> {
         if holds || !gil.locked {
             return Some(false);
         }

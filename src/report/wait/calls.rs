@@ -4,9 +4,7 @@ use super::files::{Described, SHOWN, descriptor};
 use super::memory::{self, Limit};
 use super::words::{aside, list, time};
 use super::{Sleeper, Waiting};
-use crate::os::{
-    Call, FileKind, PipeEnd, children, command, file_lock_holder, innermost_id, parent, pipe_holders,
-};
+use crate::os::{Call, FileKind, PipeEnd, children, command, file_lock_holder, innermost_id, parent, pipe_holders};
 use crate::report::model::Wait;
 
 /// `POLLIN` and `POLLOUT` (`poll(2)`).
@@ -106,10 +104,11 @@ impl Waiting<'_> {
 
     /// `poll` and `select`.
     fn of_many(&mut self, tid: i32, call: &Call, limit: Limit) -> Wait {
-        let name = call.name().unwrap_or_default().trim_end_matches('6');
-        let polled = match name {
-            "poll" | "ppoll" => memory::polled(self.cache, call),
-            _ => memory::selected(self.cache, call).map(|fds| fds.into_iter().map(|fd| (fd, 0)).collect()),
+        let polls = matches!(call.name(), Some("poll" | "ppoll"));
+        let name = if polls { "poll" } else { "select" };
+        let polled = match polls {
+            true => memory::polled(self.cache, call),
+            false => memory::selected(self.cache, call).map(|fds| fds.into_iter().map(|fd| (fd, 0)).collect()),
         };
         let Some(polled) = polled else {
             return Wait::of_text(format!("{name}{}", aside(&[limit_words(limit)])));
@@ -130,10 +129,8 @@ impl Waiting<'_> {
                 wait
             }
             many => {
-                let count = match name {
-                    "poll" | "ppoll" => usize::try_from(call.args.get(1).copied().unwrap_or_default()).unwrap_or(many.len()),
-                    _ => many.len(),
-                };
+                let told = call.args.get(1).and_then(|count| usize::try_from(*count).ok());
+                let count = told.filter(|_| polls).unwrap_or(many.len());
                 let fds: Vec<i32> = many.iter().map(|(fd, _)| *fd).collect();
                 let members = self.members(tid, &fds, count);
                 Wait::of_text(format!("{name} on {count} fds ({members}; {})", limit_words(limit)))
@@ -157,7 +154,9 @@ impl Waiting<'_> {
     fn members(&mut self, tid: i32, fds: &[i32], count: usize) -> String {
         let one = |fd: &i32| {
             let described = self.files.describe(tid, *fd, &mut Wait::default());
-            format!("fd {fd}{}{}", described.target, aside(&described.details))
+            let target =
+                described.target.strip_prefix(", ").map_or(described.target.clone(), |what| format!(": {what}"));
+            format!("fd {fd}{target}{}", aside(&described.details))
         };
         let shown: Vec<String> = fds.iter().take(SHOWN).map(one).collect();
         list(&shown, count)

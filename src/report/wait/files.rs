@@ -10,10 +10,42 @@ pub(super) const SHOWN: usize = 4;
 
 /// Calls that wait on the descriptor that is their first argument.
 const OF_ONE: &[&str] = &[
-    "read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2", "recvfrom",
-    "recvmsg", "recvmmsg", "sendto", "sendmsg", "sendmmsg", "accept", "accept4", "connect", "sendfile", "fsync",
-    "fdatasync", "ftruncate", "fallocate", "getdents64", "fstat", "close", "ioctl", "flock", "fcntl", "io_uring_enter",
-    "splice", "syncfs", "epoll_wait", "epoll_pwait", "epoll_pwait2",
+    "read",
+    "readv",
+    "pread64",
+    "preadv",
+    "preadv2",
+    "write",
+    "writev",
+    "pwrite64",
+    "pwritev",
+    "pwritev2",
+    "recvfrom",
+    "recvmsg",
+    "recvmmsg",
+    "sendto",
+    "sendmsg",
+    "sendmmsg",
+    "accept",
+    "accept4",
+    "connect",
+    "sendfile",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "fallocate",
+    "getdents64",
+    "fstat",
+    "close",
+    "ioctl",
+    "flock",
+    "fcntl",
+    "io_uring_enter",
+    "splice",
+    "syncfs",
+    "epoll_wait",
+    "epoll_pwait",
+    "epoll_pwait2",
 ];
 
 /// The descriptor that a call waits on, if it is one.
@@ -48,14 +80,6 @@ impl Files {
     /// What a descriptor refers to; `None` when that could not be read.
     pub(super) fn kind(&self, fd: i32) -> Option<&FileKind> {
         self.kinds.get(&fd)?.as_ref()
-    }
-
-    /// The socket of a descriptor.
-    pub(super) fn socket(&self, fd: i32) -> Option<&Socket> {
-        match self.kind(fd)? {
-            FileKind::Socket(inode) => self.sockets.get(inode),
-            _ => None,
-        }
     }
 
     /// What a descriptor is, as `-> 10.0.0.5:5432 (ESTABLISHED)`; puts the parts that have fields of their own into `wait`.

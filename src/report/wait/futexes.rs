@@ -96,7 +96,8 @@ impl Facts<'_> {
     fn of_lock(&self, lock: &Lock, limit: Limit) -> Wait {
         let owner = lock.owner.and_then(|ident| self.threads.get(&ident));
         let owner_tid = owner.and_then(|thread| Some(self.snapshot.native_ids.get(&thread.address)?.1));
-        let waiters = lock.waiters.or(self.waiters.get(&lock.object).copied()).filter(|_| lock.kind != LockKind::ThreadEnd);
+        let waiters =
+            lock.waiters.or(self.waiters.get(&lock.object).copied()).filter(|_| lock.kind != LockKind::ThreadEnd);
         let kind = match lock.kind {
             LockKind::Lock => "threading.Lock",
             LockKind::RLock => "threading.RLock",
@@ -105,7 +106,8 @@ impl Facts<'_> {
             LockKind::ThreadEnd => "threading.Thread",
         };
         let mut details = Vec::new();
-        details.extend(waiters.map(|count| if count == 1 { "1 waiter".to_owned() } else { format!("{count} waiters") }));
+        details
+            .extend(waiters.map(|count| if count == 1 { "1 waiter".to_owned() } else { format!("{count} waiters") }));
         let called = owner.and_then(|thread| thread.name.name.as_deref()).map(|name| format!(" \"{name}\""));
         let called = called.unwrap_or_default();
         let held = match (lock.kind, lock.owner, owner_tid) {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// Of a thread that sleeps in the kernel though it made no system call.
-pub(super) const OUTSIDE_CALL: &str = "the kernel, outside a system call: for memory that is being read in, or the like";
+pub(super) const OUTSIDE_CALL: &str =
+    "the kernel, outside a system call: for memory that is being read in, or the like";
 /// Added for a thread in state D.
 pub(super) const UNINTERRUPTIBLE: &str = "; in uninterruptible sleep (state D): usually a disk or network file system";
 
