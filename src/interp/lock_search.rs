@@ -121,11 +121,9 @@ impl Search<'_> {
             }
         }
         for index in 0..frames.len() {
-            for object in self.words(frames, index)? {
-                let inner = tolerate(self.referred(object))?.unwrap_or_default();
-                if let Some(lock) = self.find_among(&inner, wanted)? {
-                    return Ok(Some(lock));
-                }
+            let inner = self.all_referred(&self.words(frames, index)?)?;
+            if let Some(lock) = self.find_among(&inner, wanted)? {
+                return Ok(Some(lock));
             }
         }
         Ok(None)
@@ -232,6 +230,18 @@ impl Search<'_> {
         words.sort_unstable();
         words.dedup();
         Ok(words)
+    }
+
+    /// What objects lead to in one step. All of them ask for the memory that they miss before any of it is read.
+    fn all_referred(&self, objects: &[Addr]) -> Result<Vec<Addr>, ReadError> {
+        let (mut found, mut deferred) = (Vec::new(), false);
+        for object in objects {
+            match self.referred(*object) {
+                Err(ReadError::Deferred) => deferred = true,
+                referred => found.extend(referred.unwrap_or_default()),
+            }
+        }
+        if deferred { Err(ReadError::Deferred) } else { Ok(found) }
     }
 
     /// What an object leads to in one step: a bound method to its `self`, an instance to its attributes.

@@ -162,7 +162,7 @@ def hold_in_child(file):
 
 
 def times():
-    begin("sleep", {"words": ["sleep"], "any_timeout_ms": range_of(900)}, time.sleep, 900)
+    begin("sleep", {"words": ["sleep"], "any_timeout_ms": [600000, 901000]}, time.sleep, 900)
     reader, writer = os.pipe()
     keep.append(writer)
     expect = {"fd": reader, "timeout_ms": range_of(900)}
@@ -202,7 +202,7 @@ def locks():
     lock.acquire()
     expect = {"syscall": "futex", "lock": "threading.Lock", "object": hex(id(lock))}
     begin("lock", dict(expect, words=["threading.Lock at", "no timeout"]), lock.acquire)
-    begin("lock with timeout", dict(expect, any_timeout_ms=[600000, 900000]), lock.acquire, True, 900)
+    begin("lock with timeout", dict(expect, any_timeout_ms=[600000, 901000]), lock.acquire, True, 900)
     shared = threading.Lock()
     shared.acquire()
     for number in range(3):
@@ -217,7 +217,7 @@ def locks():
     condition = threading.Condition()
     begin("condition", {"lock": "threading.Lock"}, wait_on, condition)
     begin("event", {"lock": "threading.Lock"}, threading.Event().wait)
-    begin("event with timeout", {"lock": "threading.Lock", "any_timeout_ms": [600000, 900000]}, threading.Event().wait, 900)
+    begin("event with timeout", {"lock": "threading.Lock", "any_timeout_ms": [600000, 901000]}, threading.Event().wait, 900)
     begin("queue", {"lock": "threading.Lock"}, queue.Queue().get)
     simple = queue.SimpleQueue()
     begin("simple queue", {"lock": "queue.SimpleQueue", "object": hex(id(simple))}, simple.get)

@@ -79,27 +79,39 @@ impl Waiting<'_> {
 
     fn of_pipe(&mut self, tid: i32, name: &str, fd: i32, inode: u64, pid: &mut Option<i32>) -> String {
         let writes = name.contains("write") || name == "splice";
-        let (end, words, other) = match writes {
-            true => (PipeEnd::Read, "write to a full pipe", "read"),
-            false => (PipeEnd::Write, "read from an empty pipe", "written"),
-        };
+        let words = if writes { "write to a full pipe" } else { "read from an empty pipe" };
+        if !self.others.pipes.contains_key(&(inode, writes)) {
+            let found = self.other_end(tid, inode, writes);
+            self.others.pipes.insert((inode, writes), found);
+        }
+        let other = self.others.pipes.get(&(inode, writes));
+        *pid = other.and_then(|(_, pid)| *pid);
+        format!("{words} on fd {fd}{}", other.map(|(words, _)| words.as_str()).unwrap_or_default())
+    }
+
+    /// Who has the other end of a pipe open, in words, and one of them.
+    fn other_end(&mut self, tid: i32, inode: u64, writes: bool) -> (String, Option<i32>) {
+        let (end, done) = if writes { (PipeEnd::Read, "read") } else { (PipeEnd::Write, "written") };
         let mut near = vec![self.pid];
         near.extend(children(self.pid, tid));
         near.extend(parent(self.pid));
         // A full pipe is worth a look at all processes; a thread that waits for input often is only idle.
         let found = pipe_holders(inode, end, &near, writes, HOLDERS, self.deadline);
-        let text = format!("{words} on fd {fd}");
-        let Some(found) = found else { return text };
-        *pid = found.iter().copied().find(|pid| *pid != self.pid).or(found.first().copied());
-        let named = |pid: &i32| match *pid == self.pid {
-            true => "this process".to_owned(),
-            false => named_process(*pid),
-        };
+        let Some(found) = found else { return (String::new(), None) };
+        let pid = found.iter().copied().find(|pid| *pid != self.pid).or(found.first().copied());
+        let own = self.pid;
+        let mut named = |pid: &i32| if *pid == own { "this process".to_owned() } else { self.named_process(*pid) };
+        let names = found.iter().map(&mut named).collect::<Vec<_>>().join(", ");
         match found.is_empty() {
-            true if writes => format!("{text}, which nobody has open for reading"),
-            true => text,
-            false => format!("{text}, {other} by {}", found.iter().map(named).collect::<Vec<_>>().join(", ")),
+            true if writes => (", which nobody has open for reading".to_owned(), None),
+            true => (String::new(), None),
+            false => (format!(", {done} by {names}"), pid),
         }
+    }
+
+    fn named_process(&mut self, pid: i32) -> String {
+        let name = || command(pid).map_or_else(|| format!("pid {pid}"), |command| format!("pid {pid} ({command})"));
+        self.others.names.entry(pid).or_insert_with(name).clone()
     }
 
     /// `poll` and `select`.
@@ -188,13 +200,14 @@ impl Waiting<'_> {
         Wait { text, pid, ..Wait::default() }
     }
 
-    fn of_file_lock(&mut self, tid: i32, call: &Call, kind: &str) -> Wait {
+    fn of_file_lock(&mut self, tid: i32, call: &Call, kind: &'static str) -> Wait {
         let fd = call.int(0);
         let mut wait = Wait { fd: Some(fd), ..Wait::default() };
         let target = self.files.describe(tid, fd, &mut wait).target;
         let inode = self.files.info(tid, fd).inode;
-        wait.pid = file_lock_holder(self.pid, kind, inode);
-        let holder = wait.pid.map(|pid| format!(", held by {}", named_process(pid))).unwrap_or_default();
+        let pid = self.pid;
+        wait.pid = *self.others.holders.entry((kind, inode)).or_insert_with(|| file_lock_holder(pid, kind, inode));
+        let holder = wait.pid.map(|pid| format!(", held by {}", self.named_process(pid))).unwrap_or_default();
         let words = if kind == "FLOCK" { "flock" } else { "fcntl lock" };
         wait.text = match &wait.path {
             Some(path) => format!("{words} {path} (fd {fd}){holder}"),
@@ -229,10 +242,6 @@ fn verb(name: &str) -> &str {
         "writev" | "pwrite64" | "pwritev" | "pwritev2" => "write",
         name => name,
     }
-}
-
-fn named_process(pid: i32) -> String {
-    command(pid).map_or_else(|| format!("pid {pid}"), |command| format!("pid {pid} ({command})"))
 }
 
 fn sleep_words(limit: Limit) -> String {

@@ -40,6 +40,18 @@ struct Waiting<'w> {
     cache: &'w Cache<'w>,
     files: Files,
     deadline: Instant,
+    others: Others,
+}
+
+/// Other processes that were looked for, each once, however many threads wait for them.
+#[derive(Default)]
+struct Others {
+    /// Who has the other end of a pipe open, in words, and one of them; by the pipe's inode, and whether it is written to.
+    pipes: HashMap<(u64, bool), (String, Option<i32>)>,
+    /// Holders of file locks by the kind of lock and the inode.
+    holders: HashMap<(&'static str, Option<u64>), Option<i32>>,
+    /// What processes are called.
+    names: HashMap<i32, String>,
 }
 
 /// What the threads wait for, by thread id, and why that is not known.
@@ -85,7 +97,8 @@ pub(super) fn explain(
     let cache = Cache::new(&memory);
     cache.prefetch(sleepers.iter().flat_map(|sleeper| memory::extents(&sleeper.call)));
     let deadline = Instant::now() + TABLES;
-    let mut waiting = Waiting { pid, facts, cache: &cache, files: Files::new(pid), deadline };
+    let mut waiting =
+        Waiting { pid, facts, cache: &cache, files: Files::new(pid), deadline, others: Others::default() };
     let mut locks = futexes::explain(&memory, &cache, modules, runtime, snapshot, &sleepers);
     waiting.read_files(&sleepers);
     for sleeper in &sleepers {
