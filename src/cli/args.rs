@@ -70,6 +70,10 @@ pub(super) struct StackArgs {
     #[arg(long)]
     pub(super) main: bool,
 
+    /// Do not find out what threads wait for
+    #[arg(long)]
+    pub(super) no_waits: bool,
+
     /// List the threads that Python knows nothing of, too
     #[arg(long)]
     pub(super) native_threads: bool,

@@ -7,7 +7,7 @@ use super::ids::Identity;
 use super::names::{Names, ThreadName, read_names};
 use super::threads::{InterpreterFacts, ThreadFacts, chunk_extent, read_interpreters, read_runtime, read_threads};
 use super::walk::{Entry, FrameRef, Walk};
-use super::{frame_objects, frames};
+use super::{frame_objects, frames, lock_search};
 use crate::base::{Addr, AddrMap, Problem, ProblemKind, limits};
 use crate::cpython::Runtime;
 use crate::objects::Objects;
@@ -62,6 +62,8 @@ pub struct RawThread {
     pub name: ThreadName,
     /// Its frames, innermost first.
     pub frames: Vec<RawFrame>,
+    /// Where the innermost of them are, to look for the lock it waits for.
+    pub(super) innermost: Vec<Addr>,
     /// Why its stack is incomplete, if it is.
     pub error: Option<ReadError>,
 }
@@ -221,6 +223,7 @@ fn finish_thread(
     let mut error = thread.error;
     let walked = thread.walk.into_inner().frames;
     let mut frames = Vec::with_capacity(walked.len());
+    let innermost = walked.iter().take(lock_search::FRAMES).map(|frame| frame.address).collect();
     for frame in walked {
         match finish_frame(objects, codes, &frame) {
             Ok(Some(frame)) => frames.push(frame),
@@ -240,6 +243,7 @@ fn finish_thread(
         attached: thread.facts.attach_state.filter(|_| objects.quirks.free_threaded).map(|state| state != 0),
         name,
         frames,
+        innermost,
         error,
     }
 }

@@ -20,7 +20,7 @@ use super::hold::Held;
 use super::ids::{Identity, ThreadIds};
 use crate::base::{Addr, AddrMap, Problem, ProblemKind};
 use crate::cpython::Runtime;
-use crate::os::{StopError, TaskStat, Tasks};
+use crate::os::{Activity, Reading, StopError, TaskStat, Tasks};
 use crate::target::{Cache, Memory, ReadError, Until};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -63,11 +63,13 @@ pub struct SnapshotOptions {
     pub pause: Pause,
     /// Longest time a thread is kept stopped.
     pub max_pause: Duration,
+    /// What to read of the kernel's threads on the way.
+    pub tasks: Reading,
 }
 
 impl Default for SnapshotOptions {
     fn default() -> SnapshotOptions {
-        SnapshotOptions { pause: Pause::Auto, max_pause: Duration::from_millis(1000) }
+        SnapshotOptions { pause: Pause::Auto, max_pause: Duration::from_millis(1000), tasks: Reading::StatAndActivity }
     }
 }
 
@@ -81,7 +83,8 @@ pub struct Snapshot {
     pub native_ids: AddrMap<(u64, i32)>,
     /// The kernel's ids of all threads of the process.
     pub tids: Vec<i32>,
-    /// Names and states of threads, as far as they were read on the way: before all were stopped, if they were.
+    /// What the kernel's threads do, as far as it was read on the way: while nothing was stopped; right after single threads
+    /// were let go, which count as running; before all were stopped.
     pub stats: HashMap<i32, TaskStat>,
     /// What was stopped.
     pub mode: Mode,
@@ -168,7 +171,7 @@ impl<'s> Session<'s> {
         let Some(Movers { gils, running: to_stop }) = self.watch_movers(&first, &mut held)? else { return Ok(None) };
         if to_stop.is_empty() {
             let read = || collect(&Cache::new(&memory), self.runtime);
-            let (world, stats) = self.tasks.stats_during(self.ids.list(), read);
+            let (world, stats) = self.tasks.look_during(self.ids.list(), self.options.tasks, read);
             let world = match world {
                 Err(ReadError::Deadline) => return Ok(None),
                 world => world?,
@@ -189,9 +192,19 @@ impl<'s> Session<'s> {
             _ => Ok(None),
         };
         self.pause = self.pause.max(held.pause());
-        let stopped = held.release().len();
-        let proved = read?.filter(|_| held.all_slept());
-        Ok(proved.map(|world| self.finish(world, gils, Mode::Holder, stopped, HashSet::new())))
+        let stopped = held.release();
+        let Some(world) = read?.filter(|_| held.all_slept()) else { return Ok(None) };
+        let stats = self.look_after(&stopped);
+        Ok(Some(Snapshot { stats, ..self.finish(world, gils, Mode::Holder, stopped.len(), HashSet::new()) }))
+    }
+
+    /// What the threads do now that some have been let go. Those ran when they were stopped, whatever they do now.
+    fn look_after(&mut self, stopped: &HashSet<i32>) -> HashMap<i32, TaskStat> {
+        let mut stats = self.tasks.look_during(self.ids.list(), self.options.tasks, || ()).1;
+        for (_, stat) in stats.iter_mut().filter(|(tid, _)| stopped.contains(tid)) {
+            stat.activity = stat.activity.map(|_| Ok(Activity::Running));
+        }
+        stats
     }
 
     /// Begins to watch the movers, and returns the GILs as they are, with the movers that run and have to be stopped. `None`
@@ -275,7 +288,7 @@ impl<'s> Session<'s> {
         let first = Cache::new(&unstopped);
         let _ = collect(&first, self.runtime);
         let ids = self.tasks.ids().unwrap_or_default();
-        let stats = ids.into_iter().filter_map(|tid| Some((tid, self.tasks.stat(tid)?))).collect();
+        let stats = self.tasks.look_during(&ids, self.options.tasks, || ()).1;
         let mut held = Held::new(self.tasks);
         held.stop_all(self.options.max_pause);
         let memory = Until::new(self.memory, Instant::now() + self.options.max_pause);

@@ -43,18 +43,26 @@ pub struct Modules {
     pub files: Vec<Module>,
     /// Private writable memory, of files and anonymous: where a runtime can be.
     pub writable: Vec<Extent>,
+    /// What is mapped from files, and the memory without a file right behind it: start, end, and which of `files`.
+    ranges: Vec<(u64, u64, usize)>,
 }
 
 impl Modules {
     pub(super) fn new(pid: i32, maps: MemoryMaps) -> Modules {
-        let mut modules = Modules { files: Vec::new(), writable: Vec::new() };
+        let mut modules = Modules { files: Vec::new(), writable: Vec::new(), ranges: Vec::new() };
         let mut key = None;
         for map in maps.into_iter().take(limits::MAPPINGS) {
             let (start, end) = map.address;
             if map.perms.contains(MMPermissions::READ | MMPermissions::WRITE) {
                 modules.writable.push(Extent { addr: Addr(start), len: (end - start) as usize });
             }
-            let MMapPath::Path(path) = &map.pathname else { continue };
+            let MMapPath::Path(path) = &map.pathname else {
+                // Variables that begin as zero: the loader maps them behind those of the file.
+                modules
+                    .ranges
+                    .extend(modules.ranges.last().filter(|range| range.1 == start).map(|r| (start, end, r.2)));
+                continue;
+            };
             if key != Some((map.dev, map.inode)) || modules.starts_anew(&map) {
                 let path = path.to_string_lossy();
                 let live = path.strip_suffix(" (deleted)");
@@ -69,6 +77,7 @@ impl Modules {
                 });
                 key = Some((map.dev, map.inode));
             }
+            modules.ranges.push((start, end, modules.files.len().saturating_sub(1)));
             if let Some(module) = modules.files.last_mut() {
                 module.executable |= map.perms.contains(MMPermissions::EXECUTE);
             }
@@ -79,6 +88,13 @@ impl Modules {
     /// True when a mapping of the same file as the last one begins a second copy of it.
     fn starts_anew(&self, map: &MemoryMap) -> bool {
         map.offset == 0 && self.files.last().is_some_and(|last| last.base.is_some() && last.executable)
+    }
+
+    /// The file to whose code or variables an address belongs.
+    pub fn file_at(&self, addr: Addr) -> Option<&Module> {
+        let after = self.ranges.partition_point(|(start, _, _)| *start <= addr.0);
+        let (_, _, file) = self.ranges.get(after.checked_sub(1)?).filter(|(_, end, _)| addr.0 < *end)?;
+        self.files.get(*file)
     }
 
     /// True when nothing is mapped, as in a process that has given up its memory.

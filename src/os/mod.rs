@@ -2,28 +2,37 @@
 
 mod access;
 mod cgroup;
+mod descriptors;
 mod error;
 mod files;
 mod many;
 mod maps;
 mod memory;
+mod others;
 mod process;
 pub mod processes;
+mod sockets;
 mod stop;
 #[allow(unsafe_code)]
 mod sys;
+mod syscall_tables;
+mod syscalls;
 mod tasks;
 mod watchdog;
 
 pub use access::{Check, Layer, Refusal, Verdict, absent, checks};
 pub use cgroup::{Cgroup, parse_cgroup};
+pub use descriptors::{FileInfo, FileKind, file_info, file_of};
 pub use error::OsError;
 pub use files::open_as_seen_by;
 pub use many::each_with_deadline;
 pub use maps::{Module, Modules};
 pub use memory::ProcessMemory;
+pub use others::{PipeEnd, children, command, file_lock_holder, innermost_id, parent, pipe_holders};
 pub use process::{Process, ProcessFacts};
+pub use sockets::{Socket, find_sockets};
 pub use stop::{StopError, StopFailure, StopRequest, StoppedThread};
 pub use sys::{share_heap, wait_for_interrupt};
-pub use tasks::{Activity, Stillness, TaskStat, Tasks};
+pub use syscalls::{Activity, Call};
+pub use tasks::{CpuUse, Reading, Stillness, TaskStat, Tasks};
 pub use watchdog::{Progress, with_deadline};

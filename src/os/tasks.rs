@@ -1,6 +1,8 @@
-//! The threads of a process as the kernel sees them. Three system calls a thread, and none of the files read here blocks.
+//! The threads of a process as the kernel sees them. Three system calls a thread and file, and none of the files read here
+//! blocks.
 
 use super::process::parse_ids;
+use super::syscalls::{self, Activity};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -14,24 +16,38 @@ use std::time::Duration;
 
 /// Room for `status` or `syscall` of one thread.
 const FILE_BYTES: usize = 4096;
-/// Room for the beginning of `stat`: an id, a name of 15 bytes (64 of a kernel thread), a letter.
-const STAT_BYTES: usize = 128;
+/// Room for the beginning of `stat`, up to the CPU time: an id, a name of 15 bytes (64 of a kernel thread), a letter, and
+/// twelve numbers.
+const STAT_BYTES: usize = 384;
 
 /// Threads for whose names and states another thread of ours is worth its making.
 const MANY: usize = 64;
 
-/// Name and state of one thread.
+/// Name and state of one thread, and what it does in the kernel if that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskStat {
     /// The kernel's name for it (`comm`), at most 15 bytes.
     pub name: String,
     /// State letter (`R`, `S`, `D`, `T`, `t`, `Z` …).
     pub state: char,
+    /// CPU time it has used, in user mode and in the kernel, in clock ticks.
+    pub cpu_ticks: Option<u64>,
+    /// What it does: `None` when that was not asked for, an error when it cannot be read.
+    pub activity: Option<Result<Activity, Errno>>,
+}
+
+/// What to read of each thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Name, state and CPU time.
+    Stat,
+    /// These, and what it does in the kernel.
+    StatAndActivity,
 }
 
 /// What a thread has done since it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Activity {
+pub struct CpuUse {
     /// Time it spent on a CPU. Of a thread that is on one, the time since the last tick of the clock can be missing.
     pub cpu: Duration,
     /// How often it was put on a CPU.
@@ -68,21 +84,36 @@ impl Tasks {
 
     /// Name and state of a thread; `None` when it has ended.
     pub fn stat(&self, tid: i32) -> Option<TaskStat> {
-        let text = read_text::<STAT_BYTES>(&self.open_file(tid, "stat")?)?;
-        let (_, rest) = text.split_once('(')?;
-        let (name, rest) = rest.rsplit_once(')')?;
-        Some(TaskStat { name: name.to_owned(), state: rest.trim_start().chars().next()? })
+        parse_stat(&read_text::<STAT_BYTES>(&self.open_file(tid, "stat").ok()?).ok()?)
     }
 
-    /// Names and states of many threads, read while `work` is done: together they take as long as reading the stacks. What is
+    /// What is to be read of a thread; `None` when it has ended.
+    pub fn look(&self, tid: i32, reading: Reading) -> Option<TaskStat> {
+        let stat = self.stat(tid)?;
+        let activity = (reading == Reading::StatAndActivity).then(|| self.activity(tid));
+        Some(TaskStat { activity, ..stat })
+    }
+
+    /// What a thread does in the kernel.
+    fn activity(&self, tid: i32) -> Result<Activity, Errno> {
+        let text = self.open_file(tid, "syscall").and_then(|file| read_text::<FILE_BYTES>(&file))?;
+        syscalls::parse(&text).ok_or(Errno::EINVAL)
+    }
+
+    /// Looks at the threads, at many of them while `work` is done: together they take as long as reading the stacks. What is
     /// missing in the end has ended, or was not read.
-    pub fn stats_during<T>(&self, tids: &[i32], work: impl FnOnce() -> T) -> (T, HashMap<i32, TaskStat>) {
+    pub fn look_during<T>(
+        &self,
+        tids: &[i32],
+        reading: Reading,
+        work: impl FnOnce() -> T,
+    ) -> (T, HashMap<i32, TaskStat>) {
+        let look = || tids.iter().filter_map(|tid| Some((*tid, self.look(*tid, reading)?))).collect();
         if tids.len() < MANY {
-            return (work(), HashMap::new());
+            return (work(), look());
         }
-        let stats = || tids.iter().filter_map(|tid| Some((*tid, self.stat(*tid)?))).collect();
         thread::scope(|scope| {
-            let reader = thread::Builder::new().name("pyattach-tasks".to_owned()).spawn_scoped(scope, stats);
+            let reader = thread::Builder::new().name("pyattach-tasks".to_owned()).spawn_scoped(scope, look);
             let result = work();
             (result, reader.ok().and_then(|reader| reader.join().ok()).unwrap_or_default())
         })
@@ -96,13 +127,7 @@ impl Tasks {
 
     /// The first argument of the `futex` call the thread is blocked in: the address of the word it waits on.
     pub fn futex_word(&self, tid: i32) -> Option<u64> {
-        let text = self.read(tid, "syscall")?;
-        let mut words = text.split_whitespace();
-        let number: i64 = words.next()?.parse().ok()?;
-        if number != nix::libc::SYS_futex {
-            return None;
-        }
-        u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()
+        self.activity(tid).ok()?.futex_word()
     }
 
     /// Begins to watch whether a thread runs; `None` when it has ended.
@@ -123,34 +148,49 @@ impl Tasks {
     }
 
     /// What a thread has done so far; `None` when it has ended, or the kernel does not count it (`CONFIG_SCHED_INFO`).
-    pub fn activity(&self, tid: i32) -> Option<Activity> {
+    pub fn cpu_use(&self, tid: i32) -> Option<CpuUse> {
         // In this order, as with a watch: a thread that runs in between shows in the next reading, or as on a CPU.
         let text = self.read(tid, "schedstat")?;
         let mut numbers = text.split_whitespace().map(str::parse);
         let (cpu, _waited, runs) = (numbers.next()?.ok()?, numbers.next()?, numbers.next()?.ok()?);
         let off_cpu = self.read(tid, "syscall").is_some_and(|text| !text.starts_with("running"));
-        Some(Activity { cpu: Duration::from_nanos(cpu), runs, off_cpu })
+        Some(CpuUse { cpu: Duration::from_nanos(cpu), runs, off_cpu })
     }
 
-    fn open_file(&self, tid: i32, name: &str) -> Option<OwnedFd> {
+    fn open_file(&self, tid: i32, name: &str) -> Result<OwnedFd, Errno> {
         let path = format!("{tid}/{name}");
-        openat(&self.dir, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()
+        openat(&self.dir, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
     }
 
     fn read(&self, tid: i32, name: &str) -> Option<String> {
-        read_text::<FILE_BYTES>(&self.open_file(tid, name)?)
+        read_text::<FILE_BYTES>(&self.open_file(tid, name).ok()?).ok()
     }
 }
 
-fn read_text<const ROOM: usize>(file: &OwnedFd) -> Option<String> {
+fn read_text<const ROOM: usize>(file: &OwnedFd) -> Result<String, Errno> {
     let mut buf = [0; ROOM];
     let len = loop {
         match read(file.as_fd(), &mut buf) {
             Err(Errno::EINTR) => {}
-            other => break other.ok()?,
+            other => break other?,
         }
     };
-    Some(String::from_utf8_lossy(buf.get(..len)?).into_owned())
+    Ok(String::from_utf8_lossy(buf.get(..len).unwrap_or_default()).into_owned())
+}
+
+/// `proc_pid_stat(5)`: the id, the name in parentheses (it may hold any byte, those too), the state, ten numbers, and the CPU
+/// time in user mode and in the kernel.
+fn parse_stat(text: &str) -> Option<TaskStat> {
+    let (_, rest) = text.split_once('(')?;
+    let (name, rest) = rest.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let mut fields = fields.skip(10).map(|field| field.parse::<u64>().ok());
+    let cpu_ticks = match (fields.next().flatten(), fields.next().flatten()) {
+        (Some(user), Some(system)) => user.checked_add(system),
+        _ => None,
+    };
+    Some(TaskStat { name: name.to_owned(), state, cpu_ticks, activity: None })
 }
 
 /// Proof that a thread did not run between two moments: at the first it was off the CPU and not about to return to it, and
@@ -179,5 +219,46 @@ impl Stillness {
     /// True when the thread has not run since the watch began.
     pub fn holds(&self, tasks: &Tasks) -> bool {
         self.off_cpu && tasks.runs(self.tid) == Some(self.runs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_may_hold_anything() {
+        let line = "77 (a) R (b) S 1 77 77 0 -1 4194304 1 2 3 4 50 60 0 0 20 0 1 0 999\n";
+        let stat = parse_stat(line).unwrap();
+        assert_eq!((stat.name.as_str(), stat.state, stat.cpu_ticks), ("a) R (b", 'S', Some(110)));
+        assert_eq!(parse_stat("77 (x) S 1 2 3").unwrap().cpu_ticks, None);
+        assert!(["", "77", "77 (x", "77 (x)"].iter().all(|text| parse_stat(text).is_none()));
+    }
+
+    #[test]
+    fn a_thread_of_ours_that_waits_is_in_a_system_call() {
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        let waiter = std::thread::spawn(move || {
+            tell.send(nix::unistd::gettid().as_raw()).unwrap();
+            held.recv().unwrap_err();
+        });
+        let (tasks, tid) = (Tasks::open(std::process::id() as i32).unwrap(), told.recv().unwrap());
+        while tasks.futex_word(tid).is_none() {
+            std::thread::yield_now();
+        }
+        let stat = tasks.look(tid, Reading::StatAndActivity).unwrap();
+        assert!(matches!(stat.activity, Some(Ok(Activity::Call(call))) if call.name() == Some("futex")), "{stat:?}");
+        assert_eq!(tasks.look(tid, Reading::Stat).unwrap().activity, None);
+        drop(hold);
+        waiter.join().unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_strange(text in "\\PC*", tail in "[0-9 ()RS-]{0,80}") {
+            let _ = (parse_stat(&text), parse_stat(&format!("1 (x) {tail}")));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! From a snapshot to the report.
 
 use super::model::*;
+use super::wait::Waits;
 use crate::base::{Addr, AddrHashing, Problem, ProblemKind};
 use crate::cpython::Runtime;
 use crate::interp::{Code, CodeKind, GilState, Mode, RawFrame, RawThread, Snapshot, World, position};
@@ -16,9 +17,10 @@ pub(super) fn build(
     runtime: &Runtime,
     tasks: &Tasks,
     snapshot: Snapshot,
+    waits: Waits,
     native_threads: bool,
 ) -> StackReport {
-    let builder = Builder { facts, runtime, tasks, snapshot: &snapshot };
+    let builder = Builder { facts, runtime, tasks, snapshot: &snapshot, waits: &waits };
     let threads = builder.threads();
     let known: HashSet<i32> = threads.iter().filter_map(|t| t.tid).collect();
     let native: Vec<i32> = snapshot.tids.iter().copied().filter(|tid| !known.contains(tid)).collect();
@@ -87,6 +89,7 @@ struct Builder<'b> {
     runtime: &'b Runtime,
     tasks: &'b Tasks,
     snapshot: &'b Snapshot,
+    waits: &'b Waits,
 }
 
 impl<'b> Builder<'b> {
@@ -110,6 +113,7 @@ impl<'b> Builder<'b> {
             )),
             _ => {}
         }
+        problems.extend(self.waits.problem.clone());
         problems
     }
 
@@ -154,9 +158,11 @@ impl<'b> Builder<'b> {
         let ids = self.snapshot.native_ids.get(&raw.address);
         let tid = ids.map(|(_, host)| *host);
         let stat = tid.and_then(|tid| self.stat(tid));
+        let cpu_ticks = stat.as_ref().and_then(|stat| stat.cpu_ticks);
         let holds_gil = gil.map(|gil| gil.locked && gil.last_holder == raw.address);
         let runs = stat.as_ref().is_some_and(|s| s.state == 'R');
-        let waits = |gil: &GilState| self.waits_for(gil, tid?, holds_gil == Some(true), runs);
+        let word = stat.as_ref().and_then(|stat| stat.activity).map(|activity| activity.ok()?.futex_word());
+        let waits = |gil: &GilState| self.waits_for(gil, tid?, word, holds_gil == Some(true), runs);
         let unproved = self.snapshot.unproved.contains(&raw.address);
         Thread {
             interpreter,
@@ -171,6 +177,8 @@ impl<'b> Builder<'b> {
             holds_gil,
             waits_for_gil: gil.and_then(waits),
             attached: raw.attached,
+            cpu_ms: cpu_ticks.and_then(milliseconds),
+            wait: tid.and_then(|tid| self.waits.by_tid.get(&tid).cloned()),
             consistent: !unproved,
             motion: None,
             places: known.places(&raw.frames),
@@ -181,12 +189,12 @@ impl<'b> Builder<'b> {
 
     /// A waiting thread sleeps on the GIL's condition variable. The futex word tells, with glibc; musl's waiters sleep on
     /// words of their own, so there it remains unknown; as with one that is awake for the moment in which it asks the holder
-    /// for the GIL.
-    fn waits_for(&self, gil: &GilState, tid: i32, holds: bool, runs: bool) -> Option<bool> {
+    /// for the GIL. `word` is the one it sleeps on, when that was looked at.
+    fn waits_for(&self, gil: &GilState, tid: i32, word: Option<Option<u64>>, holds: bool, runs: bool) -> Option<bool> {
         if holds || !gil.locked {
             return Some(false);
         }
-        match self.tasks.futex_word(tid) {
+        match word.unwrap_or_else(|| self.tasks.futex_word(tid)) {
             Some(word) => Some(gil.is_waited_on_at(self.runtime, word)).filter(|waits| *waits || !self.is_musl()),
             None => (!runs).then_some(false),
         }
@@ -252,6 +260,11 @@ impl<'b> Builder<'b> {
             os_state: stat.map(|s| s.state.to_string()),
         }
     }
+}
+
+/// Clock ticks in milliseconds.
+fn milliseconds(ticks: u64) -> Option<u64> {
+    ticks.checked_mul(1000)?.checked_div(procfs::ticks_per_second())
 }
 
 fn thread_problems(raw: &RawThread, unproved: bool) -> Vec<Problem> {

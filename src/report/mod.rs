@@ -12,11 +12,12 @@ mod source;
 mod stack;
 mod subprocesses;
 mod tree;
+mod wait;
 
 pub use doctor::{Diagnosis, DoctorReport, doctor};
 pub use model::{
     Frame, FrameKind, Gil, Interpreter, NativeThread, ProcessReport, PythonReport, SnapshotMode, SnapshotReport,
-    StackReport, Thread,
+    StackReport, Thread, Wait,
 };
 pub use ps::{PsOptions, PsProcess, PsPython, PsReport, ps};
 pub use refused::{OsThread, RefusedReport, refused};

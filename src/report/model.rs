@@ -147,6 +147,12 @@ pub struct Thread {
     /// It takes part in running Python code, in free-threaded builds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attached: Option<bool>,
+    /// CPU time it has used, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u64>,
+    /// What it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Wait>,
     /// Its stack is proved to have been so.
     pub consistent: bool,
     /// What it did between the readings, when there were several.
@@ -160,6 +166,64 @@ pub struct Thread {
     pub frames: Vec<Arc<Frame>>,
     /// What could not be read or proved.
     pub problems: Vec<Problem>,
+}
+
+/// What a thread waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Wait {
+    /// All of it in words.
+    pub text: String,
+    /// Name of the system call, or its number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub syscall: Option<String>,
+    /// The descriptor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fd: Option<i32>,
+    /// Path of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The socket's own address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local: Option<String>,
+    /// Address of its other end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// State of the socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket_state: Option<String>,
+    /// The child, the holder of a file lock, or the process at the other end of a pipe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// How long it waits at the most, from when it began, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// How long it still waits at the most, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remaining_ms: Option<u64>,
+    /// Type of the lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
+    /// Address of the lock object, or of the futex word when no object was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// How many threads wait for the lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiters: Option<u32>,
+    /// The thread that holds the lock, or whose end is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner_tid: Option<i32>,
+}
+
+impl Wait {
+    /// A wait of which there are only words.
+    pub(super) fn of_text(text: impl Into<String>) -> Wait {
+        Wait { text: text.into(), ..Wait::default() }
+    }
+
+    /// True when the two are of one kind: the same system call, for the same kind of lock.
+    pub(super) fn is_like(&self, other: &Wait) -> bool {
+        (&self.syscall, &self.lock) == (&other.syscall, &other.lock)
+    }
 }
 
 /// What kind of code a frame runs.

@@ -11,7 +11,7 @@ use super::model::{SnapshotMode, StackReport, Thread};
 use super::stack::{StackError, StackOptions, stack};
 use crate::base::{Problem, ProblemKind};
 use crate::interp::RawFrame;
-use crate::os::{Activity, Process, Tasks, with_deadline};
+use crate::os::{CpuUse, Process, Tasks, with_deadline};
 use serde::{Serialize, Serializer};
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{HashMap, HashSet};
@@ -144,7 +144,7 @@ pub fn stack_samples(
 /// One thread of the process, watched.
 struct Watch {
     /// What it had done when it was last looked at.
-    last: Activity,
+    last: CpuUse,
     /// Since when it has been watched without a break, and for how long before.
     since: Instant,
     before: Duration,
@@ -157,13 +157,13 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(activity: Activity, now: Instant) -> Watch {
+    fn new(activity: CpuUse, now: Instant) -> Watch {
         let (before, cpu) = (Duration::ZERO, Duration::ZERO);
         Watch { last: activity, since: now, before, to: now, switches: 0, cpu, still: true }
     }
 
     /// Looks at it again; the look began at `now`.
-    fn go_on(&mut self, activity: Activity, now: Instant) {
+    fn go_on(&mut self, activity: CpuUse, now: Instant) {
         let switches = activity.runs.saturating_sub(self.last.runs);
         // A thread that is on a CPU all the time is not put on one again.
         self.still &= self.last.off_cpu && switches == 0;
@@ -174,7 +174,7 @@ impl Watch {
     }
 
     /// Begins anew after a break; the look had ended by `now`.
-    fn begin_anew(&mut self, activity: Activity, now: Instant) {
+    fn begin_anew(&mut self, activity: CpuUse, now: Instant) {
         self.before = self.window();
         (self.last, self.since, self.to) = (activity, now, now);
     }
@@ -286,11 +286,11 @@ impl History {
     }
 
     /// What each thread of the process has done. Nothing if asking takes too long.
-    fn activities(&self) -> HashMap<i32, Activity> {
+    fn activities(&self) -> HashMap<i32, CpuUse> {
         let tasks = Arc::clone(&self.tasks);
         let ask = move || {
             let tids = tasks.ids().unwrap_or_default();
-            tids.into_iter().filter_map(|tid| Some((tid, tasks.activity(tid)?))).collect()
+            tids.into_iter().filter_map(|tid| Some((tid, tasks.cpu_use(tid)?))).collect()
         };
         with_deadline(self.limit, ask).unwrap_or_default()
     }

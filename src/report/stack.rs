@@ -3,9 +3,10 @@
 
 use super::build::build;
 use super::model::StackReport;
+use super::wait::{Waits, explain};
 use crate::cpython::{FindError, LayoutChoice, find};
 use crate::interp::{Pause, SnapshotError, SnapshotOptions, snapshot};
-use crate::os::{OsError, Process, Progress, with_deadline};
+use crate::os::{OsError, Process, Progress, Reading, with_deadline};
 use crate::target::ReadError;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct StackOptions {
     pub layout: LayoutChoice,
     /// List threads that Python knows nothing of, too.
     pub native_threads: bool,
+    /// Say what threads wait for.
+    pub waits: bool,
 }
 
 impl Default for StackOptions {
@@ -35,6 +38,7 @@ impl Default for StackOptions {
             timeout: Duration::from_secs(30),
             layout: LayoutChoice::Auto,
             native_threads: false,
+            waits: true,
         }
     }
 }
@@ -121,7 +125,11 @@ fn read_once(process: &Process, options: &StackOptions, progress: &Progress) -> 
     let tasks = process.tasks()?;
     let facts = process.facts();
     progress.at("reading the threads' stacks");
-    let snapshot_options = SnapshotOptions { pause: options.pause, max_pause: options.max_pause };
+    let snapshot_options = SnapshotOptions {
+        pause: options.pause,
+        max_pause: options.max_pause,
+        tasks: if options.waits { Reading::StatAndActivity } else { Reading::Stat },
+    };
     let taken = snapshot(&memory, &runtime, &tasks, &facts.ns_pids, snapshot_options);
     let taken = taken.map_err(|source| match source.0 {
         ReadError::Denied => process.denied().into(),
@@ -129,8 +137,12 @@ fn read_once(process: &Process, options: &StackOptions, progress: &Progress) -> 
         _ if !process.is_alive() => OsError::Gone(pid).into(),
         _ => StackError::Snapshot { pid, source },
     })?;
-    progress.at("reading /proc/PID/task");
-    let report = build(process.pid, &facts, &runtime, &tasks, taken, options.native_threads);
+    progress.at("reading /proc/PID/task, and what threads wait for");
+    let waits = match options.waits {
+        true => explain(pid, &facts, &modules, &memory, &runtime, &taken),
+        false => Waits::default(),
+    };
+    let report = build(process.pid, &facts, &runtime, &tasks, taken, waits, options.native_threads);
     if report.threads.iter().any(|t| !t.problems.is_empty()) && !process.is_alive() {
         return Err(OsError::Gone(pid).into());
     }

@@ -43,7 +43,7 @@ fn held_by_c(interpreter: &Interpreter, stage: &Stage) -> Outcome {
 }
 
 /// When all others are in their place, lets the main thread keep the GIL; gives the thread that wants it.
-fn let_hold(target: &mut Target) -> Result<i32, Failed> {
+pub(crate) fn let_hold(target: &mut Target) -> Result<i32, Failed> {
     let threads = target.expect["threads"].as_array().ok_or("no threads")?;
     let tid = |thread: &Value| Ok::<_, Failed>(i32::try_from(thread["tid"].as_i64().ok_or("no tid")?)?);
     let (pid, parked, spinner) = (target.pid, tid(&threads[1])?, tid(&threads[2])?);

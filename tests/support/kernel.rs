@@ -1,7 +1,7 @@
 //! What the kernel says about the threads of a target.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::target::DEADLINE;
 use super::{Failed, Outcome, ensure};
@@ -45,6 +45,29 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool, Fai
         std::thread::yield_now();
     }
     Ok(())
+}
+
+/// Waits until all threads of a process are asleep and stay so for longer than one that wants the GIL would.
+pub(crate) fn wait_for_rest(pid: i32) -> Outcome {
+    const REST: Duration = Duration::from_millis(30);
+    let counts = || -> Result<Option<Vec<String>>, Failed> {
+        let mut counts = Vec::new();
+        for tid in threads(pid)? {
+            if fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall"))?.starts_with("running") {
+                return Ok(None);
+            }
+            counts.push(fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat"))?);
+        }
+        Ok(Some(counts))
+    };
+    let (mut last, mut since) = (None, Instant::now());
+    wait_until("rest", || {
+        let now = counts()?;
+        if now.is_none() || now != last {
+            (last, since) = (now, Instant::now());
+        }
+        Ok(last.is_some() && since.elapsed() >= REST)
+    })
 }
 
 /// Waits until a thread is blocked in a read of its standard input.

@@ -36,6 +36,7 @@ pub(in crate::cli) fn stack(args: &StackArgs, out: &mut dyn Write) -> Result<Exi
             LayoutArg::Dwarf => LayoutChoice::Dwarf,
         },
         native_threads: args.native_threads,
+        waits: !args.no_waits,
     };
     let format = args.format();
     if format == FormatArg::PySpy && (args.samples.is_some() || args.subprocesses) {

@@ -26,6 +26,10 @@ fn are_alike(a: &Thread, b: &Thread) -> bool {
         && (a.interpreter, a.holds_gil, a.waits_for_gil) == (b.interpreter, b.holds_gil, b.waits_for_gil)
         && a.os_state == b.os_state
         && motion::is_alike(a, b)
+        && match (&a.wait, &b.wait) {
+            (Some(a), Some(b)) => a.is_like(b),
+            (a, b) => a.is_none() && b.is_none(),
+        }
         && a.frames == b.frames
 }
 
@@ -72,7 +76,7 @@ pub(super) fn items(frames: &[Arc<Frame>], limit: usize) -> Vec<Item<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::model::FrameKind;
+    use crate::report::model::{FrameKind, Wait};
 
     fn frame(line: i32) -> Arc<Frame> {
         Arc::new(Frame {
@@ -111,5 +115,15 @@ mod tests {
         let threads = [thread(1), thread(2), thread(1)];
         assert_eq!(fold(&threads, true).iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(fold(&threads, false).len(), 3);
+    }
+
+    #[test]
+    fn waits_of_one_kind_do_not_keep_threads_apart() {
+        let thread = |syscall: &str, object: &str| {
+            let wait = Wait { syscall: Some(syscall.into()), object: Some(object.into()), ..Wait::of_text(object) };
+            Thread { frames: vec![frame(1)], wait: Some(wait), ..Thread::default() }
+        };
+        let threads = [thread("futex", "0x1"), thread("futex", "0x2"), thread("read", "0x1")];
+        assert_eq!(fold(&threads, true).iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
     }
 }

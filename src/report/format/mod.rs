@@ -8,6 +8,7 @@ mod ps;
 mod pyspy;
 mod refused;
 mod text;
+mod waits;
 
 pub use doctor::write_doctor;
 pub use ps::write_ps;

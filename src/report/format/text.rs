@@ -1,7 +1,7 @@
 //! The report for people: like Python's tracebacks, one a thread.
 
 use super::fold::{Item, fold, items};
-use super::{frames, motion};
+use super::{frames, motion, waits};
 use crate::base::{Problem, ProblemKind, display_safe};
 use crate::report::model::{ProcessReport, SnapshotMode, StackReport, Thread};
 use crate::report::source::SourceFiles;
@@ -115,6 +115,9 @@ fn write_group(
     };
     let state = state(report, thread) + &motion::of_group(group);
     writeln!(out, "{bold}{title}{plain}{state} ({order}):")?;
+    for line in waits::lines(group) {
+        writeln!(out, "  {line}")?;
+    }
     if thread.frames.is_empty() {
         writeln!(out, "  no Python frame: it is not running Python code")?;
     }
