@@ -210,9 +210,14 @@ impl<'m> Cache<'m> {
     /// Reads the extents that are not cached yet, in batches; within [`Cache::batched`], with the next round. What cannot be
     /// read stays uncached: its reader will see why.
     pub fn prefetch(&self, wanted: impl IntoIterator<Item = Extent>) {
-        let mut missing: Vec<Extent> =
-            wanted.into_iter().filter(|w| w.len > 0 && self.cached(w.addr, w.len).is_none()).collect();
         let mut batch = self.batch.borrow_mut();
+        // What is read is decided by what is stored. What only the extent looked at last holds, as shorter ones lie within
+        // it, may not be found by the reader, who then would ask for it for ever.
+        let is_there = |w: &Extent| match batch.deferring {
+            true => self.cached(w.addr, w.len).is_some(),
+            false => self.extents.borrow().get(w.addr, w.len).is_some(),
+        };
+        let mut missing: Vec<Extent> = wanted.into_iter().filter(|w| w.len > 0 && !is_there(w)).collect();
         missing.retain(|w| !batch.failed.contains_key(&(w.addr, w.len)));
         if batch.deferring {
             batch.wanted.append(&mut missing);
@@ -354,6 +359,27 @@ mod tests {
         };
         let results = cache.batched(&[200, 201, 5], follow);
         assert_eq!(results, [Ok((1200 % 256) as u8), Ok((1201 % 256) as u8), Err(ReadError::Unmapped)]);
+    }
+
+    #[test]
+    fn a_piece_that_only_the_extent_looked_at_last_holds_is_read() {
+        let memory = Counting { reads: Cell::new(0) };
+        let cache = Cache::new(&memory);
+        let (large, other) = (Addr(0x1000), Addr(0x9000));
+        for (addr, len) in [(other, RUN_BYTES), (Addr(0x1010), 8), (large, RUN_BYTES)] {
+            cache.bytes(addr, len).unwrap();
+        }
+        // Looks at the large one last, where the piece is, though not at the moment in which it is asked for.
+        let rounds = Cell::new(0);
+        let result = cache.batched(&[()], |()| {
+            rounds.set(rounds.get() + 1);
+            assert!(rounds.get() < 10);
+            cache.bytes(other, RUN_BYTES)?;
+            let piece = cache.bytes(Addr(0x1020), 64).map(|piece| piece.len());
+            cache.bytes(large, RUN_BYTES)?;
+            piece
+        });
+        assert_eq!(result, [Ok(64)]);
     }
 
     #[test]
