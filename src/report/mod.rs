@@ -6,6 +6,7 @@ mod model;
 mod shared;
 mod source;
 mod stack;
+mod values;
 
 pub use model::{
     Frame, FrameKind, Gil, Interpreter, NativeThread, ProcessReport, PythonReport, SnapshotMode, SnapshotReport,

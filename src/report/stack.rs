@@ -5,6 +5,7 @@ use super::build::build;
 use super::model::StackReport;
 use crate::cpython::{FindError, LayoutChoice, find};
 use crate::interp::{Pause, SnapshotError, SnapshotOptions, snapshot};
+use crate::objects::ValueLimits;
 use crate::os::{OsError, Process, Progress, with_deadline};
 use crate::target::ReadError;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub struct StackOptions {
     pub layout: LayoutChoice,
     /// List threads that Python knows nothing of, too.
     pub native_threads: bool,
+    /// Read local variables, and show so much of each; `None` reads none.
+    pub locals: Option<ValueLimits>,
 }
 
 impl Default for StackOptions {
@@ -35,6 +38,7 @@ impl Default for StackOptions {
             timeout: Duration::from_secs(30),
             layout: LayoutChoice::Auto,
             native_threads: false,
+            locals: None,
         }
     }
 }
@@ -121,7 +125,8 @@ fn read_once(process: &Process, options: &StackOptions, progress: &Progress) -> 
     let tasks = process.tasks()?;
     let facts = process.facts();
     progress.at("reading the threads' stacks");
-    let snapshot_options = SnapshotOptions { pause: options.pause, max_pause: options.max_pause };
+    let snapshot_options =
+        SnapshotOptions { pause: options.pause, max_pause: options.max_pause, values: options.locals };
     let taken = snapshot(&memory, &runtime, &tasks, &facts.ns_pids, snapshot_options);
     let taken = taken.map_err(|source| match source.0 {
         ReadError::Denied => process.denied().into(),

@@ -5,6 +5,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::use_color;
 use crate::cpython::LayoutChoice;
 use crate::interp::Pause;
+use crate::objects::ValueLimits;
 use crate::os::{Process, with_deadline};
 use crate::report::format::{TextOptions, write_json, write_text};
 use crate::report::{SourceFiles, StackOptions, StackReport, Thread};
@@ -32,12 +33,22 @@ pub(in crate::cli) fn stack(args: &StackArgs, out: &mut dyn Write) -> Result<Exi
             LayoutArg::Dwarf => LayoutChoice::Dwarf,
         },
         native_threads: args.native_threads,
+        locals: args.locals.then(|| value_limits(args)),
     };
     let mut report = crate::report::stack(args.pid, &options)?;
     select(&mut report, args)?;
     let exit = if report.is_complete() { Exit::Complete } else { Exit::Partial };
     if args.json { write_json(out, &report) } else { print(out, Arc::new(report), args) }.map_err(Failure::output)?;
     Ok(exit)
+}
+
+fn value_limits(args: &StackArgs) -> ValueLimits {
+    ValueLimits {
+        depth: args.locals_depth.into(),
+        items: args.locals_items.into(),
+        chars: args.locals_chars as usize,
+        show_secrets: args.show_secrets,
+    }
 }
 
 /// Leaves the threads that were asked for.
