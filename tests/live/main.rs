@@ -12,6 +12,7 @@ mod output;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
+mod values;
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -62,7 +63,7 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         let name = format!("live::{}::{}", shape.name, interpreter.name);
         trials.push(Trial::test(name, move || shapes::run(shape, &interpreter, &stage)));
     }
-    let scenarios = [gil::SCENARIOS, lifetime::SCENARIOS, output::SCENARIOS, churn::SCENARIOS];
+    let scenarios = [gil::SCENARIOS, lifetime::SCENARIOS, output::SCENARIOS, churn::SCENARIOS, values::SCENARIOS];
     for scenario in scenarios.into_iter().flatten().filter(|scenario| (scenario.exists)(interpreter)) {
         let (interpreter, stage) = (Arc::clone(interpreter), Arc::clone(stage));
         let name = format!("live::{}::{}", scenario.name, interpreter.name);

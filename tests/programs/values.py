@@ -253,9 +253,19 @@ def library():
     at(memoryview(b""), "memoryview")
 
 
+def spin(running):
+    running.set()
+    while True:
+        pass
+
+
 for fill in (numbers, texts, containers, collection_types, times, exact_numbers, instances, callables, library):
     fill()
 code = "def hold(%s):\n    stay(values=expected, block=block)\n" % ", ".join(values)
 scope = {"stay": truth.stay, "expected": expected, "block": truth.step(truth.os.read, 0, 1)}
 exec(compile(code, "<values>", "exec"), scope)
+if "busy" in sys.argv:
+    running = threading.Event()
+    threading.Thread(target=spin, args=(running,), daemon=True).start()
+    running.wait()
 scope["hold"](**values)

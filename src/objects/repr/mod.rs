@@ -26,6 +26,9 @@ use std::time::Instant;
 
 /// Objects looked at for one value: what bounds its time, whatever the other limits are.
 const OBJECTS: usize = 4000;
+/// Enough for the fields of most objects, and of a type.
+const OBJECT_BYTES: usize = 128;
+const TYPE_BYTES: usize = 912;
 /// Longest name of an attribute or argument that is shown, in characters.
 const NAME_CHARS: usize = 100;
 
@@ -166,8 +169,19 @@ impl<'r, 'c> Writer<'r, 'c> {
     }
 
     fn try_object(&mut self, object: Addr) -> Result<(), ReadError> {
+        self.together(object, OBJECT_BYTES)?;
         let ty = self.type_of(object)?;
         self.of_type(object, &ty)
+    }
+
+    /// Reads the bytes of which some are looked at soon, as far as they are on one page: one read instead of several.
+    fn together(&self, start: Addr, len: usize) -> Result<(), ReadError> {
+        let to_page_end = 0x1000 - (start.0 & 0xfff) as usize;
+        match self.objects().cache.bytes(start, len.min(to_page_end)) {
+            Err(ReadError::Deferred) if start.is_plausible() => Err(ReadError::Deferred),
+            // What is missing is noticed where it is needed.
+            _ => Ok(()),
+        }
     }
 
     fn fail(&mut self, error: ReadError) {

@@ -79,6 +79,7 @@ impl Writer<'_, '_> {
         if let Some(known) = self.repr.types.borrow().get(&address) {
             return Ok(known.clone());
         }
+        self.together(address, super::TYPE_BYTES)?;
         let objects = self.objects();
         let layout = &self.layout().type_object;
         let metaclass = objects.type_of(address)?;
