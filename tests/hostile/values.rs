@@ -124,7 +124,7 @@ fn read(python: &Python, object: u64) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, max_shrink_iters: 100, ..ProptestConfig::with_cases(200) })]
 
     #[test]
     fn any_value(table in any::<prop::sample::Index>(), value in made()) {
@@ -155,7 +155,7 @@ proptest! {
             python.w.put64(words[at.index(words.len())], new);
         }
         let seen = read(&python, object);
-        prop_assert!(!seen.is_empty() && seen.len() < LIMITS.chars * 4, "{} bytes", seen.len());
+        prop_assert!(!seen.is_empty() && seen.len() < LIMITS.chars * 12, "{} bytes", seen.len());
         prop_assert!(python.w.ram.bytes_read() < 64 << 20);
     }
 }
@@ -179,7 +179,7 @@ fn a_size_that_cannot_be_is_said() {
                 python.w.set64(object, "PyLongObject.long_value.lv_tag|PyVarObject.ob_size", size);
                 python.w.set64(object, "PyVarObject.ob_size", size);
                 let seen = read(&python, object);
-                assert!(seen.len() < LIMITS.chars * 4, "{seen}");
+                assert!(seen.len() < LIMITS.chars * 12, "{seen}");
             }
         }
     }

@@ -22,8 +22,7 @@ impl Writer<'_, '_> {
     /// `<module.Class at 0x… name=value, …>`, a data class as its constructor would be called.
     pub(super) fn instance(&mut self, object: Addr, ty: &Rc<Type>) -> Result<(), ReadError> {
         if !ty.is_heap() {
-            self.plain(object, ty);
-            return Ok(());
+            return self.plain(object, ty);
         }
         let attributes = self.attributes(object, ty)?;
         if let Some(result) = self.of_library(ty, &attributes) {
@@ -144,8 +143,7 @@ impl Writer<'_, '_> {
         let attributes = self.attributes(object, ty)?;
         let find = |name: &str| attributes.iter().find(|(own, _)| **own == *name).map(|(_, value)| *value);
         let (Some(name), Some(value)) = (find("_name_"), find("_value_")) else {
-            self.plain(object, ty);
-            return Ok(());
+            return self.plain(object, ty);
         };
         let name = match &*self.objects().type_name(name)? {
             "str" => self.objects().checked_str(name)?,

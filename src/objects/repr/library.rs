@@ -46,7 +46,7 @@ impl Writer<'_, '_> {
         let at = match self.size_behind_header(ty) {
             24 => 16,
             8 => 0,
-            _ => return Ok(self.plain(object, ty)),
+            _ => return self.plain(object, ty),
         };
         let word = if self.word::<u8>(object, at)? & 1 != 0 { "locked" } else { "unlocked" };
         self.push(&format!("<{word} _thread.lock object at {object}>"));
@@ -63,7 +63,7 @@ impl Writer<'_, '_> {
                 let level = self.word::<u64>(object, 16)?;
                 (self.word(object, 8)?, if held != 0 { level.saturating_add(1) } else { 0 })
             }
-            _ => return Ok(self.plain(object, ty)),
+            _ => return self.plain(object, ty),
         };
         let word = if count > 0 { "locked" } else { "unlocked" };
         self.push(&format!("<{word} _thread.RLock object owner={owner} count={count} at {object}>"));

@@ -222,7 +222,7 @@ impl<'r, 'c> Writer<'r, 'c> {
         result
     }
 
-    /// `name=value, …` within what is being written; true when something was written.
+    /// `name=value, …` within what is being written, with this before the first.
     fn named(&mut self, values: &[(Rc<str>, Addr)], before: &str) {
         for (index, (name, value)) in values.iter().enumerate() {
             self.push(if index == 0 { before } else { ", " });
@@ -254,9 +254,10 @@ impl<'r, 'c> Writer<'r, 'c> {
     }
 
     /// `<module.Class at 0x…>`.
-    fn plain(&mut self, object: Addr, ty: &Type) {
+    fn plain(&mut self, object: Addr, ty: &Type) -> Result<(), ReadError> {
         self.push("<");
         self.push_name(&ty.full_name());
         self.push(&format!(" at {object}>"));
+        Ok(())
     }
 }
