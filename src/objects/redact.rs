@@ -117,8 +117,14 @@ fn user_info(text: &str, is_cut: bool) -> Option<std::ops::Range<usize>> {
             }
         };
         let info = word.get(..end)?;
-        // `https://host/path?mail=a@b` has none, but `//user:pa/ss@host` has.
-        if info.find(['/', '?', '#']).is_some_and(|slash| info.find(':').is_none_or(|colon| slash < colon)) {
+        // `https://host/path?mail=a@b` has none, nor has `https://host:80/?a@b`; but `//user:pa/ss@host` has.
+        let slash = info.find(['/', '?', '#']).unwrap_or(info.len());
+        let before = info.get(..slash).unwrap_or_default();
+        let is_host = match before.split_once(':') {
+            None => true,
+            Some((_, port)) => port.bytes().all(|byte| byte.is_ascii_digit()),
+        };
+        if slash < info.len() && is_host {
             continue;
         }
         let from = info.find(':').map_or(0, |colon| colon + 1);
