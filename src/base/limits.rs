@@ -21,6 +21,12 @@ pub const THREADS: usize = 200_000;
 pub const DICT_ENTRIES: usize = 1 << 20;
 /// Attributes of one instance that are looked through for a name.
 pub const ATTRIBUTES: usize = 256;
+/// Local variables of one frame. Generated code and class bodies have hundreds.
+pub const FRAME_LOCALS: usize = 4096;
+/// Local variables of all frames together, some 100 bytes each beside their values.
+pub const LOCALS: usize = 200_000;
+/// Exceptions being handled within each other that are passed over to find one.
+pub const EXCEPTIONS: usize = 1000;
 /// Symbols of one ELF file that are looked through.
 pub const ELF_SYMBOLS: usize = 4 << 20;
 /// Largest section of an ELF file that is read into memory, in bytes.

@@ -78,6 +78,26 @@ pub(super) struct StackArgs {
     #[arg(long)]
     pub(super) native_threads: bool,
 
+    /// Show the local variables of every frame, too. Values whose names say that they are secret are left out
+    #[arg(long)]
+    pub(super) locals: bool,
+
+    /// With --locals: levels of containers and instances within each other to show
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16), hide_short_help = true)]
+    pub(super) locals_depth: u8,
+
+    /// With --locals: items to show of one container, attributes of one instance
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000), hide_short_help = true)]
+    pub(super) locals_items: u16,
+
+    /// With --locals: characters to show of one value, roughly
+    #[arg(long, default_value_t = 400, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), hide_short_help = true)]
+    pub(super) locals_chars: u32,
+
+    /// With --locals: show values whose names say that they are secret, and passwords in addresses
+    #[arg(long, requires = "locals", hide_short_help = true)]
+    pub(super) show_secrets: bool,
+
     /// Print the innermost frame first
     #[arg(long)]
     pub(super) reverse: bool,

@@ -80,9 +80,9 @@ const MEMBERS: &[Member] = &[
     Offset(13, "PyCodeObject.co_qualname"),
     Offset(13, "PyCodeObject.co_linetable"),
     Offset(13, "PyCodeObject.co_firstlineno"),
-    Unused(13), // argcount
-    Unused(13), // localsplusnames
-    Unused(13), // localspluskinds
+    Offset(13, "PyCodeObject.co_argcount"),
+    Offset(13, "PyCodeObject.co_localsplusnames"),
+    Offset(13, "PyCodeObject.co_localspluskinds"),
     Offset(13, "PyCodeObject.co_code_adaptive"),
     Offset(14, "PyCodeObject.co_tlbc"),
     Size(13, "sizeof PyObject"),
@@ -96,20 +96,20 @@ const MEMBERS: &[Member] = &[
     Size(15, "sizeof PyHeapTypeObject"),
     Offset(15, "PyHeapTypeObject.ht_cached_keys"),
     Size(13, "sizeof PyTupleObject"),
-    Unused(13), // tuple ob_item
+    Offset(13, "PyTupleObject.ob_item"),
     Unused(13), // tuple ob_size
     Size(13, "sizeof PyListObject"),
-    Unused(13), // list ob_item
+    Offset(13, "PyListObject.ob_item"),
     Unused(13), // list ob_size
     Size(14, "sizeof PySetObject"),
-    Unused(14), // set used
-    Unused(14), // set table
-    Unused(14), // set mask
+    Offset(14, "PySetObject.used"),
+    Offset(14, "PySetObject.table"),
+    Offset(14, "PySetObject.mask"),
     Size(13, "sizeof PyDictObject"),
     Offset(13, "PyDictObject.ma_keys"),
     Offset(13, "PyDictObject.ma_values"),
     Size(13, "sizeof PyFloatObject"),
-    Unused(13), // ob_fval
+    Offset(13, "PyFloatObject.ob_fval"),
     Size(13, "sizeof PyLongObject"),
     Offset(13, "PyLongObject.long_value.lv_tag"),
     Offset(13, "PyLongObject.long_value.ob_digit"),

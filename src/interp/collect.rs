@@ -4,10 +4,11 @@
 
 use super::code::{self, Code};
 use super::ids::Identity;
+use super::locals::{RawException, RawLocal, Wanted, read_locals};
 use super::names::{Names, ThreadName, read_names};
 use super::threads::{InterpreterFacts, ThreadFacts, chunk_extent, read_interpreters, read_runtime, read_threads};
 use super::walk::{Entry, FrameRef, Walk};
-use super::{frame_objects, frames, lock_search};
+use super::{frame_objects, frames};
 use crate::base::{Addr, AddrMap, Problem, ProblemKind, limits};
 use crate::cpython::Runtime;
 use crate::objects::Objects;
@@ -62,10 +63,14 @@ pub struct RawThread {
     pub name: ThreadName,
     /// Its frames, innermost first.
     pub frames: Vec<RawFrame>,
-    /// Where the innermost of them are, to look for the lock it waits for.
-    pub(super) innermost: Vec<Addr>,
     /// Why its stack is incomplete, if it is.
     pub error: Option<ReadError>,
+    /// Where its frames are.
+    pub(super) frame_addresses: Vec<Addr>,
+    /// Their local variables, where these were asked for.
+    pub locals: Vec<Vec<RawLocal>>,
+    /// The exception it is handling, where values were asked for.
+    pub exception: Option<RawException>,
 }
 
 impl RawThread {
@@ -103,8 +108,13 @@ struct Walking {
     error: Option<ReadError>,
 }
 
-/// Reads everything.
+/// Reads everything but values.
 pub fn collect(cache: &Cache<'_>, runtime: &Runtime) -> Result<World, ReadError> {
+    collect_with(cache, runtime, None)
+}
+
+/// Reads everything, local variables too where they are wanted.
+pub(super) fn collect_with(cache: &Cache<'_>, runtime: &Runtime, wanted: Option<Wanted>) -> Result<World, ReadError> {
     let objects = Objects::new(cache, &runtime.layout, runtime.quirks);
     cache.prefetch([Extent { addr: runtime.address, len: runtime.layout.runtime.end() }]);
     let facts = read_runtime(&objects, runtime)?;
@@ -141,6 +151,10 @@ pub fn collect(cache: &Cache<'_>, runtime: &Runtime) -> Result<World, ReadError>
     for (interpreter, threads, names) in walked {
         let threads = threads.into_iter().map(|t| finish_thread(&objects, &world.codes, t, &names)).collect();
         world.interpreters.push(finish_interpreter(interpreter, threads));
+    }
+    if let Some(wanted) = wanted {
+        let threads = world.interpreters.iter_mut().flat_map(|interpreter| &mut interpreter.threads);
+        world.problems.extend(read_locals(&objects, &world.codes, threads, wanted));
     }
     Ok(world)
 }
@@ -223,10 +237,13 @@ fn finish_thread(
     let mut error = thread.error;
     let walked = thread.walk.into_inner().frames;
     let mut frames = Vec::with_capacity(walked.len());
-    let innermost = walked.iter().take(lock_search::FRAMES).map(|frame| frame.address).collect();
+    let mut frame_addresses = Vec::with_capacity(walked.len());
     for frame in walked {
         match finish_frame(objects, codes, &frame) {
-            Ok(Some(frame)) => frames.push(frame),
+            Ok(Some(finished)) => {
+                frames.push(finished);
+                frame_addresses.push(frame.address);
+            }
             Ok(None) => {}
             Err(problem) => {
                 // What lies further out hangs on a frame that is none.
@@ -243,8 +260,10 @@ fn finish_thread(
         attached: thread.facts.attach_state.filter(|_| objects.quirks.free_threaded).map(|state| state != 0),
         name,
         frames,
-        innermost,
         error,
+        frame_addresses,
+        locals: Vec::new(),
+        exception: None,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::target::{Bytes, Cache, Extent, Memory, ReadError};
 use std::collections::HashSet;
 
 /// Innermost frames of a thread that are looked through. `Thread.join` and `Condition.wait` wait in the first.
-pub(super) const FRAMES: usize = 4;
+const FRAMES: usize = 4;
 /// Words of a frame that are looked through; the standard library's frames that wait have fewer than 30.
 const WORDS: usize = 48;
 /// Where the slots of a `PyFrameObject` can begin, up to 3.10: behind its `PyVarObject` header and its five first pointers.
@@ -88,7 +88,8 @@ pub fn find_locks(memory: &dyn Memory, runtime: &Runtime, world: &World, waits: 
         });
     }
     let found = cache.batched(&firsts, |wait| {
-        let frames = threads.get(&wait.thread).map(|thread| thread.innermost.as_slice()).unwrap_or_default();
+        let frames = threads.get(&wait.thread).map(|thread| thread.frame_addresses.as_slice()).unwrap_or_default();
+        let frames = frames.get(..FRAMES).unwrap_or(frames);
         search.find(wait, frames)
     });
     let of = |wait: &FutexWait| found.get(*places.get(&wait.word)?)?.ok().flatten();

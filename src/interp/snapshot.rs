@@ -14,12 +14,14 @@
 //! Threads that were not stopped and did sleep throughout are proved one by one even where the whole is not: a thread's
 //! stack changes only when that thread runs.
 
-use super::collect::{RawThread, World, collect};
+use super::collect::{RawThread, World, collect, collect_with};
 use super::gil::{GilState, read_movers};
 use super::hold::Held;
 use super::ids::{Identity, ThreadIds};
+use super::locals::Wanted;
 use crate::base::{Addr, AddrMap, Problem, ProblemKind};
 use crate::cpython::Runtime;
+use crate::objects::ValueLimits;
 use crate::os::{Activity, Reading, StopError, TaskStat, Tasks};
 use crate::target::{Cache, Memory, ReadError, Until};
 use std::collections::{HashMap, HashSet};
@@ -65,11 +67,18 @@ pub struct SnapshotOptions {
     pub max_pause: Duration,
     /// What to read of the kernel's threads on the way.
     pub tasks: Reading,
+    /// How much to show of the values of local variables; `None`: nothing is read of them.
+    pub values: Option<ValueLimits>,
 }
 
 impl Default for SnapshotOptions {
     fn default() -> SnapshotOptions {
-        SnapshotOptions { pause: Pause::Auto, max_pause: Duration::from_millis(1000), tasks: Reading::StatAndActivity }
+        SnapshotOptions {
+            pause: Pause::Auto,
+            max_pause: Duration::from_millis(1000),
+            tasks: Reading::StatAndActivity,
+            values: None,
+        }
     }
 }
 
@@ -170,7 +179,8 @@ impl<'s> Session<'s> {
         let mut held = Held::new(self.tasks);
         let Some(Movers { gils, running: to_stop }) = self.watch_movers(&first, &mut held)? else { return Ok(None) };
         if to_stop.is_empty() {
-            let read = || collect(&Cache::new(&memory), self.runtime);
+            let (runtime, wanted) = (self.runtime, self.wanted(UNSTOPPED));
+            let read = || collect_with(&Cache::new(&memory), runtime, wanted);
             let (world, stats) = self.tasks.look_during(self.ids.list(), self.options.tasks, read);
             let world = match world {
                 Err(ReadError::Deadline) => return Ok(None),
@@ -183,7 +193,7 @@ impl<'s> Session<'s> {
             return Ok(None);
         }
         // Only for the memory that it takes: this reading may be torn, and is never shown.
-        let _ = collect(&first, self.runtime);
+        let _ = self.collect(&first, UNSTOPPED);
         let stopped = held.stop(&to_stop, self.options.max_pause);
         let read = match held.refused.first() {
             // Waiting for it again and again would take as long each time.
@@ -253,9 +263,19 @@ impl<'s> Session<'s> {
         let memory = Until::new(self.memory, Instant::now() + self.options.max_pause);
         let cache = Cache::new(&memory);
         cache.prefetch(first.extents());
-        let world = collect(&cache, self.runtime)?;
+        let world = self.collect(&cache, self.options.max_pause)?;
         // In the few instructions that link a frame a stack makes no sense; the next stop hits others.
         Ok((!is_torn(&world) && self.is_unmoved(&world, gils)?).then_some(world))
+    }
+
+    fn collect(&self, cache: &Cache<'_>, time: Duration) -> Result<World, ReadError> {
+        collect_with(cache, self.runtime, self.wanted(time))
+    }
+
+    /// What is wanted of values in a reading that begins now: no more than half of its time, so that stacks never wait.
+    fn wanted(&self, time: Duration) -> Option<Wanted> {
+        let until = Instant::now() + time / 2;
+        self.options.values.map(|limits| Wanted { limits, until })
     }
 
     /// True when GILs and lists are what they were.
@@ -286,7 +306,7 @@ impl<'s> Session<'s> {
         self.ids.forget();
         let unstopped = Until::new(self.memory, Instant::now() + UNSTOPPED);
         let first = Cache::new(&unstopped);
-        let _ = collect(&first, self.runtime);
+        let _ = self.collect(&first, UNSTOPPED);
         let ids = self.tasks.ids().unwrap_or_default();
         let stats = self.tasks.look_during(&ids, self.options.tasks, || ()).1;
         let mut held = Held::new(self.tasks);
@@ -294,7 +314,7 @@ impl<'s> Session<'s> {
         let memory = Until::new(self.memory, Instant::now() + self.options.max_pause);
         let cache = Cache::new(&memory);
         cache.prefetch(first.extents());
-        let world = collect(&cache, self.runtime);
+        let world = self.collect(&cache, self.options.max_pause);
         let gils = read_movers(&Cache::new(&memory), &memory, self.runtime);
         self.pause = self.pause.max(held.pause());
         let mut still = held.release();
@@ -323,7 +343,7 @@ impl<'s> Session<'s> {
         let mut held = Held::new(self.tasks);
         held.watch(self.tasks.ids().unwrap_or_default());
         let memory = Until::new(self.memory, Instant::now() + UNSTOPPED);
-        let world = collect(&Cache::new(&memory), self.runtime)?;
+        let world = self.collect(&Cache::new(&memory), UNSTOPPED)?;
         let gils = read_movers(&Cache::new(self.memory), self.memory, self.runtime)?;
         let unproved = self.not_among(&held.slept(), &world);
         Ok(self.finish(world, gils.into_iter().map(|m| m.gil).collect(), Mode::None, 0, unproved))

@@ -32,6 +32,8 @@ pub struct Dict {
     key_at: usize,
     /// Values of a split dict; otherwise they are in the entries.
     values: Option<Bytes>,
+    /// Where the first of those is.
+    first_value: Option<Addr>,
 }
 
 impl Dict {
@@ -65,6 +67,18 @@ impl Dict {
 impl Objects<'_> {
     /// The entries of a `dict` or a subclass of it.
     pub fn dict(&self, object: Addr) -> Result<Dict, ReadError> {
+        let (keys, values) = self.keys_and_values(object)?;
+        self.dict_keys(keys, values, limits::DICT_ENTRIES)
+    }
+
+    /// The first entries of a `dict` or a subclass of it: those in its first `slots` slots.
+    pub fn first_of_dict(&self, object: Addr, slots: usize) -> Result<Dict, ReadError> {
+        let (keys, values) = self.keys_and_values(object)?;
+        self.read_slots(keys, values, |count| Ok(count.min(slots)))
+    }
+
+    /// The keys object, and the first of the separate values when there are any.
+    fn keys_and_values(&self, object: Addr) -> Result<(Addr, Option<Addr>), ReadError> {
         let layout = &self.layout.dict;
         let header = self.bytes(object, layout.ma_keys.end().max(layout.ma_values.end()))?;
         let keys = header.record().get(layout.ma_keys).unwrap_or_default();
@@ -73,19 +87,27 @@ impl Objects<'_> {
             (Some(values), Some(field)) => Some(field.of(values)),
             (values, _) => values,
         };
-        self.dict_keys(keys, first_value, limits::DICT_ENTRIES)
+        Ok((keys, first_value))
     }
 
     /// The entries of a keys object, with the separate values when there are any; more than `limit` is an error.
     pub(super) fn dict_keys(&self, keys: Addr, values: Option<Addr>, limit: usize) -> Result<Dict, ReadError> {
+        self.read_slots(keys, values, |count| if count > limit { Err(ReadError::TooLarge) } else { Ok(count) })
+    }
+
+    /// As many slots as `wanted` makes of their number.
+    fn read_slots(
+        &self,
+        keys: Addr,
+        values: Option<Addr>,
+        wanted: impl Fn(usize) -> Result<usize, ReadError>,
+    ) -> Result<Dict, ReadError> {
         let layout = &self.layout.dict;
         let header = self.bytes(keys, layout.dk_indices.offset as usize)?;
         let header = header.record();
         let invalid = ReadError::Invalid("dict");
         let count = header.get(layout.dk_nentries).and_then(|n| usize::try_from(n).ok()).ok_or(invalid)?;
-        if count > limit {
-            return Err(ReadError::TooLarge);
-        }
+        let wanted = wanted(count)?;
         let (index_bytes, general) = self.dict_index(header).ok_or(invalid)?;
         // Each entry has a slot in the index, of a byte at least.
         if count as u64 > index_bytes {
@@ -93,9 +115,43 @@ impl Objects<'_> {
         }
         let (entry_bytes, key_at) = if general { (24, 8) } else { (16, 0) };
         let first = layout.dk_indices.of(keys).offset(index_bytes);
-        let entries = self.cache.bytes(first, count * entry_bytes)?;
-        let values = values.map(|values| self.cache.bytes(values, count * 8)).transpose()?;
-        Ok(Dict { keys, entries, entry_bytes, key_at, values })
+        let entries = self.cache.bytes(first, wanted * entry_bytes)?;
+        let first_value = values;
+        let values = values.map(|values| self.cache.bytes(values, wanted * 8)).transpose()?;
+        Ok(Dict { keys, entries, entry_bytes, key_at, values, first_value })
+    }
+
+    /// The entries in the order in which they were inserted. That of a split dict's keys may be another's; from 3.11 on its
+    /// values say which slots were filled one after the other (`Include/internal/pycore_dict.h`).
+    pub fn in_order(&self, dict: &Dict) -> Result<Vec<Entry>, ReadError> {
+        let mut entries: Vec<Entry> = dict.entries().collect();
+        if let Some(order) = dict.first_value.map(|first| self.order(first)).transpose()?.flatten() {
+            let ordered: Vec<Entry> = order.iter().filter_map(|slot| dict.entry(usize::from(*slot))).collect();
+            if ordered.len() == entries.len() {
+                entries = ordered;
+            }
+        }
+        Ok(entries)
+    }
+
+    fn order(&self, first: Addr) -> Result<Option<Vec<u8>>, ReadError> {
+        let layout = &self.layout.dict;
+        match (layout.values, layout.values_valid) {
+            (None, _) => Ok(None),
+            // `{ capacity, size, embedded, valid, values[capacity] }`, then the order.
+            (Some(values), Some(_)) => {
+                let header = self.cache.bytes(first.back(u64::from(values.offset)), 2)?;
+                let [capacity, size] = *header else { return Ok(None) };
+                let order = self.cache.bytes(first.offset(u64::from(capacity) * 8), usize::from(size))?;
+                Ok(Some(order.to_vec()))
+            }
+            // 3.11 and 3.12 have it in front of the values, backwards: `…, second, first, size, bytes of all this`.
+            (Some(_), None) => {
+                let size = self.cache.bytes(first.back(2), 1)?.first().copied().unwrap_or_default();
+                let order = self.cache.bytes(first.back(2 + u64::from(size)), usize::from(size))?;
+                Ok(Some(order.iter().rev().copied().collect()))
+            }
+        }
     }
 
     /// Bytes of the index, and whether entries carry a hash.

@@ -11,6 +11,9 @@ const INLINE_VALUES: u64 = 1 << 2;
 /// `Py_TPFLAGS_MANAGED_DICT` (`Include/object.h`, 3.11 on).
 const MANAGED_DICT: u64 = 1 << 4;
 
+/// `Py_TPFLAGS_LONG_SUBCLASS`, `_TUPLE_`, `_BYTES_`, with the bytes of an item.
+const ITEM_BYTES: &[(u64, u64)] = &[(1 << 24, 4), (1 << 26, 8), (1 << 27, 1)];
+
 /// Enough for the words before an instance, its header and some twenty inline values.
 const INSTANCE_BYTES: usize = 288;
 /// Of those, the words before the instance.
@@ -156,13 +159,30 @@ impl Objects<'_> {
 
     fn dict_by_offset(&self, object: Addr, ty: Addr) -> Result<Option<Dict>, ReadError> {
         let offset = self.field(ty, self.layout.type_object.tp_dictoffset)?;
-        // Negative offsets count from the end of variable-sized objects, which no class of interest here is.
-        let Some(offset) = u64::try_from(offset).ok().filter(|offset| *offset > 0) else { return Ok(None) };
+        let offset = match offset {
+            0 => return Ok(None),
+            1.. => offset.unsigned_abs(),
+            // Negative offsets count from the end of variable-sized objects (`_PyObject_GetDictPtr`, `Objects/object.c`).
+            _ => match self.variable_size(object, ty)?.and_then(|size| size.checked_sub(offset.unsigned_abs())) {
+                Some(offset) => offset,
+                None => return Ok(None),
+            },
+        };
         let dict = self.cache.bytes(object.offset(offset), 8)?;
         match Addr::from_bytes(&dict).and_then(Addr::non_null) {
             Some(dict) => self.dict(dict).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Bytes of an instance of a subclass of `int`, `tuple` or `bytes`, in whole words.
+    fn variable_size(&self, object: Addr, ty: Addr) -> Result<Option<u64>, ReadError> {
+        let layout = &self.layout.type_object;
+        let flags = self.field(ty, layout.tp_flags)?;
+        let Some((_, item)) = ITEM_BYTES.iter().find(|(flag, _)| flags & flag != 0) else { return Ok(None) };
+        let basic = u64::try_from(self.field(ty, layout.tp_basicsize)?).map_err(|_| ReadError::Invalid("type"))?;
+        let count = self.field(object, self.layout.object.ob_size)?.unsigned_abs();
+        Ok(count.checked_mul(*item).and_then(|size| size.checked_add(basic)?.checked_next_multiple_of(8)))
     }
 
     fn inline_values(

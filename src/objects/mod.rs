@@ -3,10 +3,14 @@
 
 mod dict;
 mod instance;
+mod redact;
+mod repr;
 mod scalar;
 mod string;
 
 pub use dict::{Dict, Entry};
+pub use redact::{REDACTED, is_secret_name, redact};
+pub use repr::{Repr, Value, ValueLimits};
 
 use self::instance::TypeValues;
 use crate::base::{Addr, AddrMap, Field};

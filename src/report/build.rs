@@ -1,6 +1,7 @@
 //! From a snapshot to the report.
 
 use super::model::*;
+use super::values;
 use super::wait::Waits;
 use crate::base::{Addr, AddrHashing, Problem, ProblemKind};
 use crate::cpython::Runtime;
@@ -182,7 +183,11 @@ impl<'b> Builder<'b> {
             consistent: !unproved,
             motion: None,
             places: known.places(&raw.frames),
-            frames: self.frames(&raw.frames, known),
+            exception: values::exception(raw),
+            frames: match raw.locals.is_empty() {
+                true => self.frames(&raw.frames, known),
+                false => self.frames_with_locals(raw),
+            },
             problems: thread_problems(raw, unproved),
         }
     }
@@ -219,6 +224,15 @@ impl<'b> Builder<'b> {
         frames
     }
 
+    /// Frames with values are each thread's own.
+    fn frames_with_locals(&self, raw: &RawThread) -> Vec<Arc<Frame>> {
+        let frame = |(frame, locals): (&RawFrame, &Vec<_>)| {
+            let code = self.world().codes.get(&frame.code)?.as_ref().ok()?;
+            Some(Arc::new(Frame { locals: Some(values::locals(locals)), ..self.new_frame(frame, code) }))
+        };
+        raw.frames.iter().zip(&raw.locals).filter_map(frame).collect()
+    }
+
     fn frame(&self, raw: &RawFrame, known: &mut KnownFrames<'b>) -> Option<Arc<Frame>> {
         let key = (raw.code, raw.globals, raw.offset);
         if let Some(frame) = known.frames.get(&key) {
@@ -249,6 +263,7 @@ impl<'b> Builder<'b> {
             end_line: at.end_line,
             column: at.column,
             end_column: at.end_column,
+            locals: None,
         }
     }
 

@@ -12,6 +12,7 @@ mod source;
 mod stack;
 mod subprocesses;
 mod tree;
+mod values;
 mod wait;
 
 pub use doctor::{Diagnosis, DoctorReport, doctor};

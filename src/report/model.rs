@@ -161,6 +161,9 @@ pub struct Thread {
     /// Where exactly its frames are, in their order: what two readings of a stack are compared by. Of one process only.
     #[serde(skip)]
     pub places: Arc<[RawFrame]>,
+    /// The exception it is handling, when values are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<HandledException>,
     /// Its frames, innermost first.
     #[serde(serialize_with = "super::shared::serialize")]
     pub frames: Vec<Arc<Frame>>,
@@ -269,6 +272,51 @@ pub struct Frame {
     /// The column behind its last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_column: Option<i32>,
+    /// Its local variables, when they are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locals: Option<Vec<Local>>,
+}
+
+/// What a local variable is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocalKind {
+    /// A parameter.
+    Argument,
+    /// Any other variable that only its function uses.
+    Local,
+    /// A variable, perhaps a parameter, that inner functions use, too.
+    Cell,
+    /// An outer function's variable.
+    Free,
+}
+
+/// A local variable that has a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Local {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it is.
+    pub kind: LocalKind,
+    /// The type of its value, `module.Class`, without the module for builtins.
+    #[serde(rename = "type")]
+    pub type_name: Arc<str>,
+    /// Its value, shortened; `<redacted>` where the name says that it is secret.
+    pub repr: Arc<str>,
+    /// Address of the value.
+    pub address: String,
+}
+
+/// An exception that a thread is handling.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HandledException {
+    /// Its type, `module.Class`, without the module for builtins.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Type and arguments, shortened.
+    pub repr: String,
+    /// Its address.
+    pub address: String,
 }
 
 /// A thread Python knows nothing of.

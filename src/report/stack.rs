@@ -6,6 +6,7 @@ use super::model::StackReport;
 use super::wait::{Waits, explain};
 use crate::cpython::{FindError, LayoutChoice, find};
 use crate::interp::{Pause, SnapshotError, SnapshotOptions, snapshot};
+use crate::objects::ValueLimits;
 use crate::os::{OsError, Process, Progress, Reading, with_deadline};
 use crate::target::ReadError;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct StackOptions {
     pub native_threads: bool,
     /// Say what threads wait for.
     pub waits: bool,
+    /// Read local variables, and show so much of each; `None` reads none.
+    pub locals: Option<ValueLimits>,
 }
 
 impl Default for StackOptions {
@@ -39,6 +42,7 @@ impl Default for StackOptions {
             layout: LayoutChoice::Auto,
             native_threads: false,
             waits: true,
+            locals: None,
         }
     }
 }
@@ -129,6 +133,7 @@ fn read_once(process: &Process, options: &StackOptions, progress: &Progress) -> 
         pause: options.pause,
         max_pause: options.max_pause,
         tasks: if options.waits { Reading::StatAndActivity } else { Reading::Stat },
+        values: options.locals,
     };
     let taken = snapshot(&memory, &runtime, &tasks, &facts.ns_pids, snapshot_options);
     let taken = taken.map_err(|source| match source.0 {

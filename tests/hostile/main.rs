@@ -13,6 +13,7 @@ mod random;
 mod stack;
 mod tables;
 mod text;
+mod values;
 mod writer;
 
 use std::sync::mpsc;

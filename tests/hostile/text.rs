@@ -36,6 +36,7 @@ fn report(text: &str, lines: (i32, i32), columns: (i32, i32)) -> StackReport {
         end_line: Some(lines.1),
         column: Some(columns.0),
         end_column: Some(columns.1),
+        locals: None,
     };
     let thread = Thread {
         tid: Some(12),

@@ -109,6 +109,15 @@ impl Writer {
         ty
     }
 
+    /// Makes all types so far instances of `type`, which readers of values ask for.
+    pub(crate) fn make_types(&mut self) {
+        let metaclass = self.type_object("type");
+        self.set64(metaclass, "PyTypeObject.tp_flags", 1 << 31);
+        for ty in self.types.values().copied().collect::<Vec<_>>() {
+            self.set64(ty, "PyObject.ob_type", metaclass);
+        }
+    }
+
     /// An object of this type with `len` bytes in all.
     pub(crate) fn object(&mut self, ty: &'static str, len: usize) -> u64 {
         let ty = self.type_object(ty);

@@ -15,6 +15,7 @@ mod samples;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
+mod values;
 mod waits;
 
 use std::collections::HashMap;
@@ -67,7 +68,8 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         trials.push(Trial::test(name, move || shapes::run(shape, &interpreter, &stage)));
     }
     let scenarios = [gil::SCENARIOS, lifetime::SCENARIOS, output::SCENARIOS, churn::SCENARIOS, pyspy::SCENARIOS];
-    let scenarios = scenarios.into_iter().chain([samples::SCENARIOS, listing::SCENARIOS, waits::SCENARIOS]);
+    let more = [samples::SCENARIOS, listing::SCENARIOS, waits::SCENARIOS, values::SCENARIOS];
+    let scenarios = scenarios.into_iter().chain(more);
     for scenario in scenarios.flatten().filter(|scenario| (scenario.exists)(interpreter)) {
         let (interpreter, stage) = (Arc::clone(interpreter), Arc::clone(stage));
         let name = format!("live::{}::{}", scenario.name, interpreter.name);

@@ -41,20 +41,36 @@ def read(directory):
     return tables
 
 
-def merge(old, new):
+# Structures whose members CPython moves with a minor version only.
+OBJECTS = re.compile(r"(sizeof )?(Py\w+Object|PyThreadState|_PyInterpreterFrame|_PyErr_StackItem)\b")
+
+
+def merge(old, new, partial=()):
     """The tables there were, measured again where possible, and those of `new` that say something else.
 
     What cannot be measured here stays, and so does the source of what is confirmed: the tables do not depend on which
-    builds a machine happens to have.
+    builds a machine happens to have. Fields of objects that a table lacks, as they were not asked for when it was made,
+    are those of the other builds of its minor version, where these agree.
     """
     tables = []
     for table in sorted(old, key=Table.key):
         again = sorted((other for other in new if other.key() == table.key()), key=preference)
         confirmed = not again or any(other.fields == table.fields for other in again)
-        add(tables, table if confirmed else again[0])
+        add(tables, supplemented(table, [*new, *partial]) if confirmed else again[0])
     for table in sorted(new, key=preference):
         add(tables, table)
     return sorted(tables, key=Table.key)
+
+
+def supplemented(table, others):
+    """The table with the fields of objects that it lacks and all other builds of its kind have alike."""
+    fields = dict(table.fields)
+    alike = [other.fields for other in others if (other.version[:2], other.build) == (table.version[:2], table.build)]
+    for name in sorted({name for other in alike for name in other if OBJECTS.match(name)} - fields.keys()):
+        values = {other[name] for other in alike if name in other}
+        if len(values) == 1:
+            fields[name] = values.pop()
+    return Table(table.version, table.build, table.runtime_size, fields, table.source)
 
 
 def preference(table):

@@ -7,6 +7,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::use_color;
 use crate::cpython::LayoutChoice;
 use crate::interp::Pause;
+use crate::objects::ValueLimits;
 use crate::os::{OsError, Process, wait_for_interrupt, with_deadline};
 use crate::report::format::{ShortNames, TextOptions, write_json, write_pyspy, write_refused, write_text};
 use crate::report::{
@@ -37,10 +38,13 @@ pub(in crate::cli) fn stack(args: &StackArgs, out: &mut dyn Write) -> Result<Exi
         },
         native_threads: args.native_threads,
         waits: !args.no_waits,
+        locals: args.locals.then(|| value_limits(args)),
     };
     let format = args.format();
-    if format == FormatArg::PySpy && (args.samples.is_some() || args.subprocesses) {
-        return Err(Failure::usage("py-spy's format has no place for --samples or --subprocesses".to_owned()));
+    if format == FormatArg::PySpy && (args.samples.is_some() || args.subprocesses || args.locals) {
+        return Err(Failure::usage(
+            "py-spy's format has no place for --samples, --subprocesses or --locals".to_owned(),
+        ));
     }
     if args.subprocesses {
         return subprocesses::run(args, &options, out);
@@ -82,6 +86,15 @@ fn without_memory(error: OsError, args: &StackArgs, out: &mut dyn Write) -> Fail
     match printed.and_then(|()| out.flush()) {
         Ok(()) => Failure::from(error).after_a_part(),
         Err(error) => Failure::output(error),
+    }
+}
+
+fn value_limits(args: &StackArgs) -> ValueLimits {
+    ValueLimits {
+        depth: args.locals_depth.into(),
+        items: args.locals_items.into(),
+        chars: args.locals_chars as usize,
+        show_secrets: args.show_secrets,
     }
 }
 

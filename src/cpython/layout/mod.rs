@@ -7,101 +7,16 @@
 //!
 //! Field names with `|` give the names the same thing had in different versions, newest first.
 
+mod offsets;
 mod table;
 mod tables;
 
+pub use offsets::{MissingField, Offsets};
 pub use table::{Build, Table};
 pub use tables::TABLES;
 
-use crate::base::{Field, FieldValue};
-use std::collections::BTreeMap;
-
-/// Offsets by CPython name (`"PyThreadState.next"`) and sizes (`"sizeof PyThreadState"`), in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offsets(BTreeMap<String, u32>);
-
-impl Offsets {
-    /// An empty set.
-    pub fn new() -> Offsets {
-        Offsets::default()
-    }
-
-    /// Sets `name`, replacing what was there.
-    pub fn set(&mut self, name: &str, offset: u32) {
-        self.0.insert(name.to_owned(), offset);
-    }
-
-    /// Forgets `name`.
-    pub fn remove(&mut self, name: &str) {
-        self.0.remove(name);
-    }
-
-    /// The offset of `names`, where `|` separates the names to try in order.
-    pub fn get(&self, names: &str) -> Option<u32> {
-        names.split('|').find_map(|name| self.0.get(name).copied())
-    }
-
-    /// All names and offsets, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.0.iter().map(|(name, offset)| (name.as_str(), *offset))
-    }
-}
-
-/// An offset or size that no source gave although every version has it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no offset for {0}")]
-pub struct MissingField(pub &'static str);
-
-trait FromOffset: Sized {
-    fn from_offset(name: &'static str, offset: Option<u32>) -> Result<Self, MissingField>;
-}
-
-impl<T: FieldValue> FromOffset for Field<T> {
-    fn from_offset(name: &'static str, offset: Option<u32>) -> Result<Self, MissingField> {
-        offset.map(Field::new).ok_or(MissingField(name))
-    }
-}
-
-impl<T: FieldValue> FromOffset for Option<Field<T>> {
-    fn from_offset(_: &'static str, offset: Option<u32>) -> Result<Self, MissingField> {
-        Ok(offset.map(Field::new))
-    }
-}
-
-impl FromOffset for u32 {
-    fn from_offset(name: &'static str, offset: Option<u32>) -> Result<Self, MissingField> {
-        offset.ok_or(MissingField(name))
-    }
-}
-
-impl FromOffset for Option<u32> {
-    fn from_offset(_: &'static str, offset: Option<u32>) -> Result<Self, MissingField> {
-        Ok(offset)
-    }
-}
-
-/// Where a member of a layout structure ends; sizes do not count.
-trait End {
-    fn end(&self) -> usize;
-}
-
-impl<T: FieldValue> End for Field<T> {
-    fn end(&self) -> usize {
-        Field::end(*self)
-    }
-}
-
-impl<T: FieldValue> End for Option<Field<T>> {
-    fn end(&self) -> usize {
-        self.map_or(0, Field::end)
-    }
-}
-
-impl End for u32 {
-    fn end(&self) -> usize {
-        0
-    }
-}
+use crate::base::{Addr, Field};
+use offsets::{End, FromOffset};
 
 macro_rules! layouts {
     ($($(#[$sdoc:meta])* $sfield:ident: $sname:ident { $($(#[$doc:meta])* $field:ident: $ty:ty = $names:literal,)* })*) => {
@@ -133,8 +48,6 @@ macro_rules! layouts {
         }
     };
 }
-
-use crate::base::Addr;
 
 layouts! {
     /// `_PyRuntimeState`, the process-wide state (`Include/internal/pycore_runtime.h`).
@@ -208,8 +121,17 @@ layouts! {
         datastack_top: Option<Field<Addr>> = "PyThreadState.datastack_top",
         /// Attached or not, from 3.13 on; decisive in free-threaded builds.
         state: Option<Field<i32>> = "PyThreadState.state",
+        /// Innermost exception being handled, a `_PyErr_StackItem`.
+        exc_info: Option<Field<Addr>> = "PyThreadState.exc_info",
         /// Size of the structure.
         size: u32 = "sizeof PyThreadState",
+    }
+    /// `_PyErr_StackItem` (`Include/cpython/pystate.h`).
+    exc_item: ExcItemLayout {
+        /// The exception, or NULL or `None`.
+        exc_value: Option<Field<Addr>> = "_PyErr_StackItem.exc_value",
+        /// Exception that was being handled before.
+        previous_item: Option<Field<Addr>> = "_PyErr_StackItem.previous_item",
     }
     /// `PyFrameObject` up to 3.10 (`Include/frameobject.h`).
     frame_object: FrameObjectLayout {
@@ -221,6 +143,10 @@ layouts! {
         globals: Option<Field<Addr>> = "PyFrameObject.f_globals",
         /// Last instruction: bytes up to 3.9, code units in 3.10; -1 before the first.
         lasti: Option<Field<i32>> = "PyFrameObject.f_lasti",
+        /// Namespace of a module's or class's code, up to 3.10.
+        locals: Option<Field<Addr>> = "PyFrameObject.f_locals",
+        /// First of the local variables, cells and free variables.
+        localsplus: Option<Field<Addr>> = "PyFrameObject.f_localsplus",
     }
     /// `_PyCFrame`, 3.11 and 3.12 (`Include/cpython/pystate.h`).
     cframe: CframeLayout {
@@ -235,6 +161,8 @@ layouts! {
         executable: Option<Field<Addr>> = "_PyInterpreterFrame.f_executable|_PyInterpreterFrame.f_code",
         /// Globals dict.
         globals: Option<Field<Addr>> = "_PyInterpreterFrame.f_globals",
+        /// Namespace of a module's or class's code.
+        locals: Option<Field<Addr>> = "_PyInterpreterFrame.f_locals",
         /// Calling frame; stale in a suspended generator.
         previous: Option<Field<Addr>> = "_PyInterpreterFrame.previous",
         /// Instruction about to run (3.13+) or just run (3.11, 3.12).
@@ -281,6 +209,20 @@ layouts! {
         tlbc: Option<Field<Addr>> = "PyCodeObject.co_tlbc",
         /// Bytecode as `bytes`, up to 3.10.
         code: Option<Field<Addr>> = "PyCodeObject.co_code",
+        /// Positional parameters.
+        argcount: Option<Field<i32>> = "PyCodeObject.co_argcount",
+        /// Keyword-only parameters.
+        kwonlyargcount: Option<Field<i32>> = "PyCodeObject.co_kwonlyargcount",
+        /// Names of local variables, up to 3.10.
+        varnames: Option<Field<Addr>> = "PyCodeObject.co_varnames",
+        /// Names of local variables that inner functions use, up to 3.10.
+        cellvars: Option<Field<Addr>> = "PyCodeObject.co_cellvars",
+        /// Names of outer functions' variables, up to 3.10.
+        freevars: Option<Field<Addr>> = "PyCodeObject.co_freevars",
+        /// All of those names, from 3.11 on.
+        localsplusnames: Option<Field<Addr>> = "PyCodeObject.co_localsplusnames",
+        /// `bytes`: what each of them is, from 3.11 on.
+        localspluskinds: Option<Field<Addr>> = "PyCodeObject.co_localspluskinds",
     }
     /// `PyObject` and `PyVarObject` (`Include/object.h`).
     object: ObjectLayout {
@@ -301,6 +243,12 @@ layouts! {
         tp_flags: Field<u64> = "PyTypeObject.tp_flags",
         /// Where an instance keeps its `__dict__`; meaningful up to 3.10 and for types without managed dict.
         tp_dictoffset: Field<i64> = "PyTypeObject.tp_dictoffset",
+        /// Its namespace; not in static types from 3.12 on.
+        tp_dict: Option<Field<Addr>> = "PyTypeObject.tp_dict",
+        /// Tuple of its bases and theirs.
+        tp_mro: Option<Field<Addr>> = "PyTypeObject.tp_mro",
+        /// `str`.
+        ht_qualname: Option<Field<Addr>> = "PyHeapTypeObject.ht_qualname",
         /// Keys shared by instances.
         ht_cached_keys: Field<Addr> = "PyHeapTypeObject.ht_cached_keys",
     }
@@ -327,8 +275,43 @@ layouts! {
         /// First 30-bit digit.
         ob_digit: Field<u32> = "PyLongObject.long_value.ob_digit|PyLongObject.ob_digit",
     }
+    /// Objects that hold others, or a number (headers of `Include` and `Include/cpython`).
+    value: ValueLayout {
+        /// `double`.
+        float: Option<Field<u64>> = "PyFloatObject.ob_fval",
+        /// Two `double`s.
+        complex: Option<Field<u64>> = "PyComplexObject.cval",
+        /// First byte in use of a `bytearray`.
+        bytearray: Option<Field<Addr>> = "PyByteArrayObject.ob_start",
+        /// First item of a `tuple`.
+        tuple_items: Option<Field<Addr>> = "PyTupleObject.ob_item",
+        /// Items of a `list`.
+        list_items: Option<Field<Addr>> = "PyListObject.ob_item",
+        /// Items of a set.
+        set_used: Option<Field<i64>> = "PySetObject.used",
+        /// Slots of a set, less one.
+        set_mask: Option<Field<i64>> = "PySetObject.mask",
+        /// Slots: item and hash.
+        set_table: Option<Field<Addr>> = "PySetObject.table",
+        /// What a cell holds.
+        cell: Option<Field<Addr>> = "PyCellObject.ob_ref",
+        /// `str`.
+        function_qualname: Option<Field<Addr>> = "PyFunctionObject.func_qualname",
+        /// The function of a method.
+        method_function: Option<Field<Addr>> = "PyMethodObject.im_func",
+        /// The instance a method is bound to.
+        method_self: Option<Field<Addr>> = "PyMethodObject.im_self",
+        /// `PyMethodDef` of a function written in C; its first member is its name.
+        c_function_definition: Option<Field<Addr>> = "PyCFunctionObject.m_ml",
+        /// The module or instance it is bound to.
+        c_function_self: Option<Field<Addr>> = "PyCFunctionObject.m_self",
+        /// Arguments of an exception, a tuple.
+        exception_args: Option<Field<Addr>> = "PyBaseExceptionObject.args",
+    }
     /// `dict`, its keys and values (`Include/internal/pycore_dict.h`).
     dict: DictLayout {
+        /// How many items it has.
+        ma_used: Option<Field<i64>> = "PyDictObject.ma_used",
         /// `PyDictKeysObject *`.
         ma_keys: Field<Addr> = "PyDictObject.ma_keys",
         /// Values of a split dict, or NULL.

@@ -19,7 +19,9 @@ pub(super) fn fold(threads: &[Thread], enabled: bool) -> Vec<Vec<&Thread>> {
 }
 
 fn are_alike(a: &Thread, b: &Thread) -> bool {
-    let plain = |t: &Thread| t.main != Some(true) && t.problems.is_empty() && !t.frames.is_empty();
+    // Values are each thread's own, even where they are equal.
+    let has_values = |t: &Thread| t.frames.iter().any(|frame| frame.locals.is_some());
+    let plain = |t: &Thread| t.main != Some(true) && t.problems.is_empty() && !t.frames.is_empty() && !has_values(t);
     plain(a)
         && plain(b)
         && a.frames.len() == b.frames.len()
@@ -89,6 +91,7 @@ mod tests {
             end_line: None,
             column: None,
             end_column: None,
+            locals: None,
         })
     }
 

@@ -1,7 +1,7 @@
 //! One frame as text: the line of a Python traceback, its source, and carets under the expression being evaluated.
 
 use crate::base::display_safe;
-use crate::report::model::Frame;
+use crate::report::model::{Frame, Local};
 use crate::report::source::SourceLine;
 
 /// The `File …` line.
@@ -20,6 +20,12 @@ pub(super) fn source(frame: &Frame, line: &SourceLine) -> (String, Option<String
     let code = text.trim_start();
     let shown = format!("    {}", display_safe(code));
     (shown, carets(frame, text, text.len() - code.len()))
+}
+
+/// `name = value` of each local variable, indented below the source.
+pub(super) fn locals(frame: &Frame) -> impl Iterator<Item = String> {
+    let line = |local: &Local| format!("      {} = {}", display_safe(&local.name), display_safe(&local.repr));
+    frame.locals.iter().flatten().map(line)
 }
 
 fn carets(frame: &Frame, text: &str, indent: usize) -> Option<String> {
@@ -70,6 +76,7 @@ mod tests {
             end_line: Some(1),
             column: Some(column),
             end_column: Some(end_column),
+            locals: None,
         }
     }
 

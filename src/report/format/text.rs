@@ -122,6 +122,9 @@ fn write_group(
         writeln!(out, "  no Python frame: it is not running Python code")?;
     }
     write_frames(out, thread, options)?;
+    if let Some(exception) = &thread.exception {
+        writeln!(out, "  Handling: {}", display_safe(&exception.repr))?;
+    }
     write_problems(out, &thread.problems, "  ", options)
 }
 
@@ -224,6 +227,15 @@ fn write_frame(
     options: &mut TextOptions<'_>,
 ) -> io::Result<()> {
     writeln!(out, "{}", frames::head(frame))?;
+    write_source(out, frame, options)?;
+    frames::locals(frame).try_for_each(|line| writeln!(out, "{line}"))
+}
+
+fn write_source(
+    out: &mut dyn Write,
+    frame: &crate::report::model::Frame,
+    options: &mut TextOptions<'_>,
+) -> io::Result<()> {
     let line = frame.line.and_then(|line| options.sources.as_mut()?.line(&frame.file, line));
     let Some(line) = line else { return Ok(()) };
     let (source, carets) = frames::source(frame, &line);

@@ -87,6 +87,24 @@ fn extents_beyond_the_last_address_fail_once() {
 }
 
 #[test]
+fn a_piece_of_a_large_extent_is_found_beside_a_small_one_within() {
+    let memory = Counting { reads: Cell::new(0) };
+    let cache = Cache::new(&memory);
+    let (large, other) = (Addr(0x1000), Addr(0x9000));
+    for (addr, len) in [(other, RUN_BYTES), (Addr(0x1010), 8), (large, RUN_BYTES)] {
+        cache.bytes(addr, len).unwrap();
+    }
+    let reads = memory.reads.get();
+    let result = cache.batched(&[()], |()| {
+        cache.bytes(other, RUN_BYTES)?;
+        let piece = cache.bytes(Addr(0x1020), 64).map(|piece| piece.len());
+        cache.bytes(large, RUN_BYTES)?;
+        piece
+    });
+    assert_eq!((result, memory.reads.get()), (vec![Ok(64)], reads));
+}
+
+#[test]
 fn a_prefetch_that_fails_leaves_the_error_to_the_reader() {
     let memory = Counting { reads: Cell::new(0) };
     let cache = Cache::new(&memory);

@@ -1,0 +1,213 @@
+//! Instances of classes made by class statements: their attributes, wherever they are, enumerations, data classes, named
+//! tuples, exceptions.
+
+use super::Writer;
+use super::types::Type;
+use crate::base::{Addr, FieldValue};
+use crate::target::ReadError;
+use std::rc::Rc;
+
+/// `Py_T_OBJECT_EX` (`Include/descrobject.h`, before 3.12 `structmember.h`): what `__slots__` are.
+const OBJECT_EX: i32 = 16;
+/// Entries of a class's namespace that are looked through for slots.
+const CLASS_ENTRIES: usize = 2000;
+
+/// Attributes of an instance that are looked at, to say how many there are beside those that are shown.
+const MOST_ATTRIBUTES: usize = 1000;
+
+/// Names with values.
+type Attributes = Vec<(Rc<str>, Addr)>;
+
+impl Writer<'_, '_> {
+    /// `<module.Class at 0x… name=value, …>`, a data class as its constructor would be called.
+    pub(super) fn instance(&mut self, object: Addr, ty: &Rc<Type>) -> Result<(), ReadError> {
+        if !ty.is_heap() {
+            return self.plain(object, ty);
+        }
+        let attributes = self.attributes(object, ty)?;
+        if let Some(result) = self.of_library(ty, &attributes) {
+            return result;
+        }
+        let plain = format!("<{} at {object}>", ty.full_name());
+        if attributes.is_empty() {
+            self.push(&plain);
+            return Ok(());
+        }
+        if let Some(fields) = self.data_fields(ty, &attributes)? {
+            let cut = format!("{}(...)", ty.qualname());
+            return self.nested(object, &cut, |writer| {
+                writer.push_name(ty.qualname());
+                writer.named(&fields, "(");
+                writer.push(")");
+                Ok(())
+            });
+        }
+        self.nested(object, &plain, |writer| {
+            writer.push("<");
+            writer.push_name(&ty.full_name());
+            writer.push(&format!(" at {object}"));
+            writer.named(&attributes, " ");
+            writer.push(">");
+            Ok(())
+        })
+    }
+
+    /// The attributes of an instance: slots, those of the innermost base first, then its `__dict__`.
+    pub(super) fn attributes(&mut self, object: Addr, ty: &Type) -> Result<Attributes, ReadError> {
+        let mut found = Vec::new();
+        let mut types = self.mro(ty.address)?;
+        types.reverse();
+        for base in types {
+            let slots = self.slots(base)?;
+            let behind = ty.basicsize.max(0) as u64;
+            for (name, at) in slots {
+                if at >= behind {
+                    continue;
+                }
+                let word = self.objects().cache.bytes(object.offset(at), 8);
+                if let Some(value) = self.later(word)?.as_deref().and_then(Addr::from_bytes).and_then(Addr::non_null) {
+                    found.push((name, value));
+                }
+            }
+        }
+        let dict = self.objects().attributes(object);
+        if let Some(dict) = self.later(dict)?.flatten() {
+            let entries = self.objects().in_order(&dict);
+            for entry in self.later(entries)?.into_iter().flatten().take(MOST_ATTRIBUTES) {
+                let name = self.objects().checked_str(entry.key);
+                if let Some(name) = self.later(name)? {
+                    found.push((name.into(), entry.value));
+                }
+            }
+        }
+        if self.deferred { Err(ReadError::Deferred) } else { Ok(found) }
+    }
+
+    /// Names and offsets of the `__slots__` that a class itself has: its namespace holds a `PyMemberDescrObject` for each,
+    /// of `PyDescr_COMMON { d_type, d_name, d_qualname }` and a pointer to a `PyMemberDef { name, type, offset, … }`
+    /// (`Include/descrobject.h`).
+    fn slots(&mut self, ty: Addr) -> Result<Vec<(Rc<str>, u64)>, ReadError> {
+        if !self.read_type(ty)?.is_heap() {
+            return Ok(Vec::new());
+        }
+        let Some(field) = self.layout().type_object.tp_dict else { return Ok(Vec::new()) };
+        let Some(dict) = self.objects().field(ty, field)?.non_null() else { return Ok(Vec::new()) };
+        let dict = self.objects().first_of_dict(dict, CLASS_ENTRIES)?;
+        let mut slots = Vec::new();
+        let mut missing = false;
+        for entry in dict.entries() {
+            match self.slot(entry.key, entry.value) {
+                Ok(slot) => slots.extend(slot),
+                Err(ReadError::Deferred) => missing = true,
+                Err(_) => {}
+            }
+        }
+        if missing { Err(ReadError::Deferred) } else { Ok(slots) }
+    }
+
+    fn slot(&self, name: Addr, descriptor: Addr) -> Result<Option<(Rc<str>, u64)>, ReadError> {
+        let objects = self.objects();
+        if &*objects.type_name(descriptor)? != "member_descriptor" {
+            return Ok(None);
+        }
+        let member: Addr = self.word(descriptor, 24)?;
+        let bytes = objects.bytes(member, 24)?;
+        let kind = bytes.get(8..).and_then(i32::from_bytes);
+        let offset = bytes.get(16..).and_then(u64::from_bytes).filter(|offset| *offset % 8 == 0);
+        let (Some(OBJECT_EX), Some(offset)) = (kind, offset) else { return Ok(None) };
+        Ok(Some((objects.checked_str(name)?.into(), offset)))
+    }
+
+    /// The fields of a data class in their order; `None` when it is none.
+    fn data_fields(&mut self, ty: &Type, attributes: &Attributes) -> Result<Option<Attributes>, ReadError> {
+        let Some(fields) = self.class_attribute(ty.address, "__dataclass_fields__")? else { return Ok(None) };
+        if &*self.objects().type_name(fields)? != "dict" {
+            return Ok(None);
+        }
+        let dict = self.objects().first_of_dict(fields, CLASS_ENTRIES)?;
+        let mut found = Vec::new();
+        for entry in dict.entries() {
+            let name = self.objects().checked_str(entry.key);
+            let Some(name) = self.later(name)? else { continue };
+            found.extend(attributes.iter().find(|(own, _)| **own == *name).cloned());
+        }
+        Ok(Some(found))
+    }
+
+    /// `<Color.RED: 1>`: classes made by `enum.EnumMeta`, since 3.11 `EnumType`.
+    pub(super) fn is_enum(&mut self, ty: &Type) -> Result<bool, ReadError> {
+        Ok(ty.is_heap() && matches!(&*self.objects().type_name(ty.address)?, "EnumMeta" | "EnumType"))
+    }
+
+    pub(super) fn enumeration(&mut self, object: Addr, ty: &Rc<Type>) -> Result<(), ReadError> {
+        let attributes = self.attributes(object, ty)?;
+        let find = |name: &str| attributes.iter().find(|(own, _)| **own == *name).map(|(_, value)| *value);
+        let (Some(name), Some(value)) = (find("_name_"), find("_value_")) else {
+            return self.plain(object, ty);
+        };
+        let name = match &*self.objects().type_name(name)? {
+            "str" => self.objects().checked_str(name)?,
+            // A combination of flags without a name.
+            _ => String::new(),
+        };
+        self.push("<");
+        self.push_name(ty.name());
+        self.push(if name.is_empty() { "" } else { "." });
+        self.push_name(&name);
+        self.push(": ");
+        self.named_value(&name, value);
+        self.push(">");
+        Ok(())
+    }
+
+    /// `Point(x=1, y=2)`: subclasses of `tuple` with `_fields`; others as `Class((1, 2))`.
+    pub(super) fn named_tuple(&mut self, object: Addr, ty: &Rc<Type>) -> Result<(), ReadError> {
+        let mut fields = None;
+        for base in self.mro(ty.address)? {
+            if self.read_type(base)?.is_heap() {
+                fields = fields.or(self.class_attribute(base, "_fields")?);
+            }
+        }
+        let cut = format!("{}(...)", ty.name());
+        let Some(fields) = fields else {
+            self.push_name(ty.qualname());
+            self.push("(");
+            self.tuple(object)?;
+            self.push(")");
+            return Ok(());
+        };
+        self.nested(object, &cut, |writer| {
+            let (values, _) = writer.tuple_items(object, writer.limits().items + 1)?;
+            let (names, _) = writer.tuple_items(fields, writer.limits().items + 1)?;
+            let mut named = Vec::new();
+            for (name, value) in names.into_iter().zip(values) {
+                let name = writer.objects().checked_str(name);
+                named.extend(writer.later(name)?.map(|name| (Rc::from(name), value)));
+            }
+            writer.push_name(ty.name());
+            writer.named(&named, "(");
+            writer.push(if named.is_empty() { "()" } else { ")" });
+            Ok(())
+        })
+    }
+
+    /// `ValueError('what', 1)`.
+    pub(super) fn exception(&mut self, object: Addr, ty: &Rc<Type>) -> Result<(), ReadError> {
+        let field = self.layout().value.exception_args.ok_or(ReadError::Invalid("layout"))?;
+        let args = self.objects().field(object, field)?;
+        let cut = format!("{}(...)", ty.name());
+        self.nested(object, &cut, |writer| {
+            writer.push_name(ty.name());
+            writer.arguments(args)
+        })
+    }
+
+    /// `(1, 2)` without the comma of a tuple of one.
+    fn arguments(&mut self, args: Addr) -> Result<(), ReadError> {
+        let (items, total) = self.tuple_items(args, self.limits().items)?;
+        self.push("(");
+        self.items(&items, total);
+        self.push(")");
+        Ok(())
+    }
+}
