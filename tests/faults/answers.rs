@@ -112,6 +112,13 @@ fn usage() -> Outcome {
         &["stack", "1", "--no-such-option"],
         &["stack", "1", "--pause", "sometimes"],
         &["stack", "1", "--max-frames", "many"],
+        &["stack", "1", "--format", "xml"],
+        &["stack", "1", "--format", "text", "--json"],
+        &["stack", "1", "--samples", "1"],
+        &["stack", "1", "--interval", "1"],
+        &["stack", "1", "-n", "2", "--interval", "0"],
+        &["stack", "1", "-n", "2", "--interval", "1e18"],
+        &["stack", "1", "-n", "2", "--format", "py-spy"],
         &["no-such-command"],
     ] {
         let mut command = Command::new(attach::BINARY);
