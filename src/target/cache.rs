@@ -107,7 +107,8 @@ fn runs(extents: &[Extent]) -> Vec<Run<'_>> {
             joins
         });
         let (members, others) = rest.split_at(1 + more.count());
-        let len = usize::try_from(end - start).unwrap_or(usize::MAX);
+        // At the end of the address space `end` is cut off, and the run must not be empty: it would be asked for for ever.
+        let len = usize::try_from(end - start).unwrap_or(usize::MAX).max(first.len);
         runs.push(Run { whole: Extent { addr: first.addr, len }, members });
         rest = others;
     }
@@ -322,7 +323,7 @@ mod tests {
     impl Memory for Counting {
         fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), ReadError> {
             self.reads.set(self.reads.get() + 1);
-            if addr.0 < 100 {
+            if addr.0 < 100 || addr.0 > u64::MAX - 100 {
                 return Err(ReadError::Unmapped);
             }
             for (i, byte) in buf.iter_mut().enumerate() {
@@ -354,6 +355,18 @@ mod tests {
         };
         let results = cache.batched(&[200, 201, 5], follow);
         assert_eq!(results, [Ok((1200 % 256) as u8), Ok((1201 % 256) as u8), Err(ReadError::Unmapped)]);
+    }
+
+    #[test]
+    fn the_end_of_the_address_space_is_asked_for_once() {
+        let memory = Counting { reads: Cell::new(0) };
+        let cache = Cache::new(&memory);
+        let read =
+            |at: &u64| cache.bytes(Addr(*at), 8).and_then(|_| cache.bytes(Addr(*at), 1)).map(|bytes| bytes.len());
+        assert_eq!(
+            cache.batched(&[u64::MAX, u64::MAX - 3, 300], read),
+            [Err(ReadError::Unmapped), Err(ReadError::Unmapped), Ok(1)]
+        );
     }
 
     #[test]
