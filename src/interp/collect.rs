@@ -93,6 +93,11 @@ pub struct RawFrame {
 }
 
 impl World {
+    /// True when a stack is one that a thread at rest cannot have.
+    pub(super) fn is_torn(&self) -> bool {
+        self.threads().any(|t| matches!(t.error, Some(ReadError::Invalid(_) | ReadError::Unmapped)))
+    }
+
     /// All threads.
     pub fn threads(&self) -> impl Iterator<Item = &RawThread> {
         self.interpreters.iter().flat_map(|i| &i.threads)

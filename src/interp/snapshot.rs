@@ -265,7 +265,7 @@ impl<'s> Session<'s> {
         cache.prefetch(first.extents());
         let world = self.collect(&cache, self.options.max_pause)?;
         // In the few instructions that link a frame a stack makes no sense; the next stop hits others.
-        Ok((!is_torn(&world) && self.is_unmoved(&world, gils)?).then_some(world))
+        Ok((!world.is_torn() && self.is_unmoved(&world, gils)?).then_some(world))
     }
 
     fn collect(&self, cache: &Cache<'_>, time: Duration) -> Result<World, ReadError> {
@@ -393,9 +393,4 @@ impl<'s> Session<'s> {
 
 fn identities(world: &World) -> Vec<Identity> {
     world.threads().map(RawThread::identity).collect()
-}
-
-/// True when a stack is one that a thread at rest cannot have.
-fn is_torn(world: &World) -> bool {
-    world.threads().any(|t| matches!(t.error, Some(ReadError::Invalid(_) | ReadError::Unmapped)))
 }
