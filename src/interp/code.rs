@@ -86,11 +86,10 @@ impl Code {
         Addr::from_bytes(self.copies.as_ref()?.get(index.checked_mul(8)?..)?)
     }
 
-    /// True while the frame is in the making, and not to be shown (`_PyFrame_IsIncomplete`, `pycore_frame.h`). Generators'
-    /// frames are complete from the start.
-    pub(super) fn is_incomplete(&self, offset: Option<i64>) -> bool {
-        let generator = matches!(self.kind, CodeKind::Generator | CodeKind::Coroutine | CodeKind::AsyncGenerator);
-        !generator && self.bytecode.is_some() && offset.unwrap_or(-2) < self.first_traceable
+    /// True while the frame is in the making, and not to be shown (`_PyFrame_IsIncomplete`, `pycore_frame.h`). Those
+    /// inside a generator are complete; the call that makes the generator begins outside of one.
+    pub(super) fn is_incomplete(&self, offset: Option<i64>, in_generator: bool) -> bool {
+        !in_generator && self.bytecode.is_some() && offset.unwrap_or(-2) < self.first_traceable
     }
 }
 

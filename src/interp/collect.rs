@@ -283,7 +283,7 @@ fn finish_frame(
         None => return Err(ReadError::Invalid("code object")),
     };
     let offset = code.instruction_offset(frame.instruction, objects.quirks.instruction)?;
-    if code.is_incomplete(offset) {
+    if code.is_incomplete(offset, frame.in_generator) {
         return Ok(None);
     }
     Ok(Some(RawFrame { code: frame.code, globals: frame.globals, offset, entry: frame.entry }))

@@ -29,6 +29,7 @@ pub(super) fn walk(objects: &Objects<'_>, walk: &mut Walk, room: usize) -> Resul
             globals: record.get(globals).unwrap_or_default(),
             instruction: InstructionRef::Lasti(record.get(lasti).unwrap_or(-1)),
             entry: Entry::Loop,
+            in_generator: false,
         });
         walk.next = record.get(back).unwrap_or_default();
     }

@@ -139,6 +139,7 @@ pub(super) fn walk(objects: &Objects<'_>, thread: &ThreadFacts, walk: &mut Walk,
                 globals: record.get(fields.globals).unwrap_or_default(),
                 instruction: InstructionRef::Pointer(record.get(fields.instr).unwrap_or_default(), tlbc),
                 entry: if walk.at_boundary { Entry::Loop } else { Entry::Python },
+                in_generator: owner == OWNED_BY_GENERATOR,
             });
         } else if let Some(inner) = walk.frames.last_mut() {
             inner.entry = Entry::LoopFrame;

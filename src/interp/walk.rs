@@ -16,6 +16,8 @@ pub(super) struct FrameRef {
     pub(super) instruction: InstructionRef,
     /// How it was entered.
     pub(super) entry: Entry,
+    /// It lies inside a generator, which exists since its first instructions were run.
+    pub(super) in_generator: bool,
 }
 
 /// How the evaluation loop came to a frame.
