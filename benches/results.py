@@ -9,6 +9,8 @@ IDLE = ("1t", "100x30", "1000x10", "deep900", "heap")
 SHARE_OF_PYSPY = {"1t": 0.5, "100x30": 0.1, "1000x10": 0.1}
 SHARE_OF_PYSTACK = 0.1
 SHARE_OF_AUSTIN = 1.0
+# What threads wait for, and local variables: at most so much of the time of the tool named.
+SHARES = {"pyattach, waits": (2.0, "pyattach"), "pyattach, locals": (0.3, "py-spy, locals")}
 NOISE_US = 1000
 MOST_CALLS = 6000
 MOST_MEMORY_MB = 12
@@ -91,9 +93,10 @@ def page(command, interpreters, tables):
         "stack it is that very thread. It has real-time priority where that is allowed. `nothing` is the target left alone",
         "for 100 ms.",
         "",
-        "`pyattach` is run with `--json --max-frames 0`; `pyattach, text` is what people type. austin shows no names, thread",
-        "states or GIL and never stops the target, which is why its changing stacks are often wrong. Where the machine's C",
-        "library is too old for austin's wheel it is started by the loader of a newer one.",
+        "`pyattach` is run with `--json --no-waits` and `pyattach, text` with `--no-waits`, as no peer says what threads wait",
+        "for; `pyattach, waits` is `--json` alone. `locals` is with `--locals`. austin shows no names, thread states or GIL and",
+        "never stops the target, which is why its changing stacks are often wrong. Where the machine's C library is too old for",
+        "austin's wheel it is started by the loader of a newer one.",
         "",
         *tables,
     ])
@@ -111,6 +114,11 @@ def misses(results):
         for name in ("pyattach", "pyattach, text"):
             if name in rows and rows[name].runs:
                 demand_of(demand, scenario, rows, rows[name])
+        for name, (share, other) in SHARES.items():
+            if scenario in IDLE and all(each in rows and rows[each].runs for each in (name, other)):
+                ratio = rows[name].wall / rows[other].wall
+                demand(ratio < share, f"{scenario}: {name} takes {ratio:.2f} × {other}, allowed {share}")
+                demand(not rows[name].failed, f"{scenario}: {rows[name].failed} dumps of {name} failed")
     quiet = {scenario: excess(rows) for scenario, rows in results.items() if scenario in ("1t", "1000x10")}
     for scenario, pause in quiet.items():
         demand(pause is None or pause <= NOISE_US, f"{scenario}: pauses {number(pause)} µs above the target's own noise")

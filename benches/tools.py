@@ -92,10 +92,17 @@ def build():
 
 def all_tools(binary):
     directory = peers()
+
+    def stack(pid):
+        return [binary, "stack", str(pid)]
+
     return [
-        Tool("pyattach", lambda pid: [binary, "stack", str(pid), "--json", "--max-frames", "0"], parse_pyattach),
-        Tool("pyattach, text", lambda pid: [binary, "stack", str(pid)], None),
+        Tool("pyattach", lambda pid: [*stack(pid), "--json", "--no-waits"], parse_pyattach),
+        Tool("pyattach, text", lambda pid: [*stack(pid), "--no-waits"], None),
+        Tool("pyattach, waits", lambda pid: [*stack(pid), "--json"], parse_pyattach),
+        Tool("pyattach, locals", lambda pid: [*stack(pid), "--json", "--no-waits", "--locals"], parse_pyattach),
         Tool("py-spy", lambda pid: [directory / "py-spy", "dump", "--full-filenames", "--pid", str(pid)], parse_pyspy),
+        Tool("py-spy, locals", lambda pid: [directory / "py-spy", "dump", "--locals", "--pid", str(pid)], None),
         Tool("pystack", lambda pid: [directory / "pystack", "--no-color", "remote", str(pid)], parse_pystack),
         Tool("austin", lambda pid: [*austin(directory), f"--where={pid}"], parse_austin),
     ]
