@@ -209,7 +209,7 @@ impl Record {
             for (column, value) in head.iter().zip(line) {
                 let offsets = columns.entry((*column).to_owned()).or_default();
                 if value != "-" {
-                    offsets.set(name, value.parse()?);
+                    offsets.set(name.to_owned(), value.parse()?);
                 }
             }
         }
@@ -228,7 +228,7 @@ impl Record {
         let table = table_for(version, build, size.into())?;
         for (name, _) in UNRECORDED {
             if let (None, Some(offset)) = (recorded.get(name), table.offsets().get(name)) {
-                recorded.set(name, offset);
+                recorded.set(*name, offset);
             }
         }
         compare(table, &recorded, true)

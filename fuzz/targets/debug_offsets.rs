@@ -9,9 +9,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = debug_offsets::parse(bytes);
     let Ok(described) = debug_offsets::parse(&[COOKIE, bytes].concat()) else { return };
     let mut offsets = TABLES.last().map(|table| table.offsets()).unwrap_or_default();
-    for (name, offset) in described.offsets.iter() {
-        offsets.set(name, offset);
-    }
+    offsets.overlay(described.offsets);
     if let Ok(layout) = Layout::from_source(&offsets) {
         assert!(layout.interp.end() < 1 << 26 && layout.thread.end() < 1 << 26 && layout.code.end() < 1 << 26);
     }

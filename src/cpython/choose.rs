@@ -164,14 +164,12 @@ fn by_debug_offsets(described: DebugOffsets, size: Option<u64>) -> Option<Candid
         }
     };
     let mut offsets = nearest_table(version, build, size)?.offsets();
-    for (name, offset) in described.offsets.iter() {
-        offsets.set(name, offset);
-    }
     for absent in ["PyCodeObject.co_tlbc", "_PyInterpreterFrame.tlbc_index"] {
         if described.offsets.get(absent).is_none() {
             offsets.remove(absent);
         }
     }
+    offsets.overlay(described.offsets);
     let layout = Layout::from_source(&offsets).ok()?;
     Some(Candidate { layout, version, build, source: LayoutSource::DebugOffsets { version }, version_is_known: true })
 }

@@ -212,7 +212,7 @@ fn derive(offsets: &mut Offsets) {
         for member in ["enabled", "locked", "last_holder"] {
             let within = offsets.get(&format!("PyInterpreterState._gil.{member}")).and_then(|at| at.checked_sub(gil));
             match within {
-                Some(within) => offsets.set(&format!("struct _gil_runtime_state.{member}"), within),
+                Some(within) => offsets.set(format!("struct _gil_runtime_state.{member}"), within),
                 None => offsets.remove(&format!("struct _gil_runtime_state.{member}")),
             }
         }

@@ -1,11 +1,12 @@
 //! Named offsets, and how the fields of a layout are made of them.
 
 use crate::base::{Field, FieldValue};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Offsets by CPython name (`"PyThreadState.next"`) and sizes (`"sizeof PyThreadState"`), in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offsets(BTreeMap<String, u32>);
+pub struct Offsets(BTreeMap<Cow<'static, str>, u32>);
 
 impl Offsets {
     /// An empty set.
@@ -13,9 +14,19 @@ impl Offsets {
         Offsets::default()
     }
 
+    /// These, which are found more quickly when they are sorted.
+    pub fn of(fields: &[(&'static str, u32)]) -> Offsets {
+        Offsets(fields.iter().map(|(name, offset)| (Cow::Borrowed(*name), *offset)).collect())
+    }
+
+    /// Sets those of another set, replacing what was there.
+    pub fn overlay(&mut self, other: Offsets) {
+        self.0.extend(other.0);
+    }
+
     /// Sets `name`, replacing what was there.
-    pub fn set(&mut self, name: &str, offset: u32) {
-        self.0.insert(name.to_owned(), offset);
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, offset: u32) {
+        self.0.insert(name.into(), offset);
     }
 
     /// Forgets `name`.
@@ -30,7 +41,7 @@ impl Offsets {
 
     /// All names and offsets, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.0.iter().map(|(name, offset)| (name.as_str(), *offset))
+        self.0.iter().map(|(name, offset)| (&**name, *offset))
     }
 }
 

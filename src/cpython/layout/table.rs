@@ -29,10 +29,6 @@ pub struct Table {
 impl Table {
     /// The offsets as a set that can be overlaid.
     pub fn offsets(&self) -> Offsets {
-        let mut offsets = Offsets::new();
-        for (name, offset) in self.fields {
-            offsets.set(name, *offset);
-        }
-        offsets
+        Offsets::of(self.fields)
     }
 }

@@ -24,7 +24,7 @@ pub fn member_offsets(main: Sections<'_>, supplementary: Option<Sections<'_>>, n
     let mut offsets = Offsets::new();
     for (name, query) in names {
         if let Some(offset) = search.answer(&query) {
-            offsets.set(name, offset);
+            offsets.set(name.to_owned(), offset);
         }
     }
     offsets
