@@ -95,7 +95,7 @@ impl Tasks {
     }
 
     /// What a thread does in the kernel.
-    fn activity(&self, tid: i32) -> Result<Activity, Errno> {
+    pub fn activity(&self, tid: i32) -> Result<Activity, Errno> {
         let text = self.open_file(tid, "syscall").and_then(|file| read_text::<FILE_BYTES>(&file))?;
         syscalls::parse(&text).ok_or(Errno::EINVAL)
     }
@@ -123,11 +123,6 @@ impl Tasks {
     pub fn ns_ids(&self, tid: i32) -> Option<Vec<i32>> {
         let text = self.read(tid, "status")?;
         text.lines().find_map(|line| line.strip_prefix("NSpid:")).map(parse_ids)
-    }
-
-    /// The first argument of the `futex` call the thread is blocked in: the address of the word it waits on.
-    pub fn futex_word(&self, tid: i32) -> Option<u64> {
-        self.activity(tid).ok()?.futex_word()
     }
 
     /// Begins to watch whether a thread runs; `None` when it has ended.
@@ -245,7 +240,7 @@ mod tests {
             held.recv().unwrap_err();
         });
         let (tasks, tid) = (Tasks::open(std::process::id() as i32).unwrap(), told.recv().unwrap());
-        while tasks.futex_word(tid).is_none() {
+        while tasks.activity(tid).is_ok_and(|activity| activity.futex_word().is_none()) {
             std::thread::yield_now();
         }
         let stat = tasks.look(tid, Reading::StatAndActivity).unwrap();

@@ -6,8 +6,9 @@ use super::wait::Waits;
 use crate::base::{Addr, AddrHashing, Problem, ProblemKind};
 use crate::cpython::Runtime;
 use crate::interp::{Code, CodeKind, GilState, Mode, RawFrame, RawThread, Snapshot, World, position};
-use crate::os::{ProcessFacts, TaskStat, Tasks};
+use crate::os::{Activity, ProcessFacts, TaskStat, Tasks};
 use crate::target::ReadError;
+use nix::errno::Errno;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -161,9 +162,8 @@ impl<'b> Builder<'b> {
         let stat = tid.and_then(|tid| self.stat(tid));
         let cpu_ticks = stat.as_ref().and_then(|stat| stat.cpu_ticks);
         let holds_gil = gil.map(|gil| gil.locked && gil.last_holder == raw.address);
-        let runs = stat.as_ref().is_some_and(|s| s.state == 'R');
-        let word = stat.as_ref().and_then(|stat| stat.activity).map(|activity| activity.ok()?.futex_word());
-        let waits = |gil: &GilState| self.waits_for(gil, tid?, word, holds_gil == Some(true), runs);
+        let activity = stat.as_ref().and_then(|stat| stat.activity);
+        let waits = |gil: &GilState| self.waits_for(gil, tid?, activity, holds_gil == Some(true));
         let unproved = self.snapshot.unproved.contains(&raw.address);
         Thread {
             interpreter,
@@ -194,14 +194,22 @@ impl<'b> Builder<'b> {
 
     /// A waiting thread sleeps on the GIL's condition variable. The futex word tells, with glibc; musl's waiters sleep on
     /// words of their own, so there it remains unknown; as with one that is awake for the moment in which it asks the holder
-    /// for the GIL. `word` is the one it sleeps on, when that was looked at.
-    fn waits_for(&self, gil: &GilState, tid: i32, word: Option<Option<u64>>, holds: bool, runs: bool) -> Option<bool> {
+    /// for the GIL, whatever its state letter said a moment ago. `activity` is what it does, when that was looked at.
+    fn waits_for(
+        &self,
+        gil: &GilState,
+        tid: i32,
+        activity: Option<Result<Activity, Errno>>,
+        holds: bool,
+    ) -> Option<bool> {
         if holds || !gil.locked {
             return Some(false);
         }
-        match word.unwrap_or_else(|| self.tasks.futex_word(tid)) {
-            Some(word) => Some(gil.is_waited_on_at(self.runtime, word)).filter(|waits| *waits || !self.is_musl()),
-            None => (!runs).then_some(false),
+        let activity = activity.unwrap_or_else(|| self.tasks.activity(tid)).ok()?;
+        match (activity, activity.futex_word()) {
+            (Activity::Running, _) => None,
+            (_, Some(word)) => Some(gil.is_waited_on_at(self.runtime, word)).filter(|waits| *waits || !self.is_musl()),
+            (_, None) => Some(false),
         }
     }
 
