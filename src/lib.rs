@@ -24,11 +24,13 @@
 //! All that comes from the target is untrusted: reads are bounded, arithmetic on it is checked or wraps on purpose, circles
 //! are found. What could not be read or proved is in the report, beside what could.
 
+pub mod asyncio;
 pub mod base;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod cpython;
 pub mod elf;
+pub mod inject;
 pub mod interp;
 pub mod objects;
 pub mod os;

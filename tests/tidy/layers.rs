@@ -15,6 +15,8 @@ const ORDER: &[(&str, &[&str])] = &[
     ("os", &["os"]),
     ("cpython", &["cpython"]),
     ("interp", &["interp"]),
+    ("asyncio", &["asyncio"]),
+    ("inject", &["inject"]),
     ("report", &["report"]),
     ("cli", &["cli"]),
 ];
