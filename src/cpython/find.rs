@@ -80,9 +80,9 @@ pub fn find(
     choice: LayoutChoice,
 ) -> Result<Runtime, FindError> {
     let error = match find_in_files(process, modules, memory, choice) {
-        Err(
-            error @ (FindError::NotPython { .. } | FindError::NotInitialised { .. } | FindError::ShutDown { .. }),
-        ) => error,
+        Err(error @ (FindError::NotPython { .. } | FindError::NotInitialised { .. } | FindError::ShutDown { .. })) => {
+            error
+        }
         result => return result,
     };
     let exe = process.exe().unwrap_or_default();

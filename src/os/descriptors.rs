@@ -137,7 +137,7 @@ mod tests {
         assert!(!info.complete && info.members.len() > 500 && info.members.iter().all(|fd| *fd == 7));
         // The limit falls within a number.
         let long = format!("{}tfd: 123456\n", " ".repeat(FDINFO_BYTES as usize - 8));
-        assert_eq!(read_info(long.as_bytes()).members, []);
+        assert!(read_info(long.as_bytes()).members.is_empty());
         assert!(read_info(row.as_bytes()).complete);
         assert!(!file_info(std::process::id() as i32, 1, i32::MAX).complete);
     }

@@ -72,8 +72,7 @@ fn descriptor() -> Outcome {
     kernel::wait_for_rest(target.pid)?;
     let fd = target.expect["inotify"]["fd"].as_i64().ok_or("no descriptor")?;
     let threads = kernel::threads(target.pid)?;
-    let links: Vec<String> =
-        threads.iter().map(|tid| format!("/proc/{}/task/{tid}/fd/{fd}", target.pid)).collect();
+    let links: Vec<String> = threads.iter().map(|tid| format!("/proc/{}/task/{tid}/fd/{fd}", target.pid)).collect();
     for call in ["readlink", "readlinkat"] {
         let seen = stack_without(&target, call, &links)?;
         let text = wait_of(&seen, "inotify")?.0["text"].as_str().unwrap_or_default().to_owned();
