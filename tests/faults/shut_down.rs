@@ -76,7 +76,9 @@ fn of(name: &str) -> Outcome {
         Ok(())
     };
     expect("loaded", &mut target)?;
-    ensure_none(&target, "initialised")?;
+    if name == "3.13" {
+        ensure_none(&target, "initialised")?;
+    }
     target.tell(".")?;
     expect("up", &mut target)?;
     attach::snapshot(target.pid, &[])?;
