@@ -6,7 +6,7 @@ use crate::target::{Batch, Extent, Memory, ReadError};
 use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fs::File;
 use std::io::IoSliceMut;
 use std::ops::Range;
@@ -20,12 +20,14 @@ pub struct ProcessMemory {
     pid: Pid,
     /// Set once `process_vm_readv` itself was refused.
     mem_file: OnceCell<Option<File>>,
+    /// Its memory was read before.
+    was_read: Cell<bool>,
 }
 
 impl ProcessMemory {
     /// The memory of `pid`; nothing is opened yet.
     pub fn new(pid: i32) -> ProcessMemory {
-        ProcessMemory { pid: Pid::from_raw(pid), mem_file: OnceCell::new() }
+        ProcessMemory { pid: Pid::from_raw(pid), mem_file: OnceCell::new(), was_read: Cell::new(false) }
     }
 
     /// Name of the way memory is read.
@@ -49,8 +51,20 @@ impl ProcessMemory {
         }
     }
 
+    /// Waits until the target's memory can be read, in a way that ends when we are to end. A thread that sleeps on a disk that
+    /// does not answer may have the memory map locked: `process_vm_readv` would wait for that lock whatever happens to us
+    /// (`mm/process_vm_access.c`), `/proc/PID/mem` gives up when we are killed (`__access_remote_vm` in `mm/memory.c`).
+    fn wait_for_map(&self, addr: Addr) {
+        if !self.was_read.replace(true)
+            && let Ok(file) = File::open(format!("/proc/{}/mem", self.pid))
+        {
+            let _ = file.read_at(&mut [0], addr.0);
+        }
+    }
+
     /// Reads pieces from the front until one fails; the number of bytes read in all.
     fn read_front(&self, extents: &[Extent], buf: &mut [u8]) -> Result<usize, Errno> {
+        self.wait_for_map(extents.first().map_or(Addr::NULL, |extent| extent.addr));
         let remote: Vec<RemoteIoVec> =
             extents.iter().map(|e| RemoteIoVec { base: e.addr.0 as usize, len: e.len }).collect();
         process_vm_readv(self.pid, &mut [IoSliceMut::new(buf)], &remote)
