@@ -3,6 +3,7 @@
 //! Everything is read piecewise through [`ReadAt`]: a Python executable is some 30 MiB, of which a few KiB matter.
 
 use super::dynamic::DynamicTables;
+use super::symbols::{self, Part};
 use crate::base::{Addr, limits};
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::program_header::{PT_DYNAMIC, PT_LOAD};
@@ -163,8 +164,11 @@ impl<'r> Image<'r> {
     fn search_section(&self, table: &str, names: &[&str], found: &mut [Option<Symbol>]) -> Option<()> {
         let section = self.section(table)?;
         let strings = self.sections.get(section.header.sh_link as usize)?;
-        search(&self.section_bytes(section)?, &self.section_bytes(strings)?, names, found);
-        Some(())
+        let part = |section: &Section| Part { at: section.header.sh_offset, len: section.size };
+        if section.header.sh_type == SHT_NOBITS || strings.size > limits::ELF_SECTION_BYTES {
+            return None;
+        }
+        symbols::find(self.reader, part(section), part(strings), names, found)
     }
 
     fn dynamic_tables(&self) -> Option<DynamicTables> {

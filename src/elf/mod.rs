@@ -4,5 +4,6 @@ pub mod debuglink;
 pub mod dwarf;
 mod dynamic;
 mod image;
+mod symbols;
 
 pub use image::{ElfError, Image, ReadAt, Section, Symbol};
