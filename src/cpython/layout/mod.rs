@@ -198,6 +198,8 @@ layouts! {
         iframe: Option<Field<Addr>> = "PyGenObject.gi_iframe",
         /// What it is doing, from 3.11 on.
         frame_state: Option<Field<i8>> = "PyGenObject.gi_frame_state",
+        /// `str`.
+        qualname: Option<Field<Addr>> = "PyGenObject.gi_qualname",
     }
     /// Where the interpreter keeps asyncio's things (`Include/internal/pycore_tstate.h`, `pycore_interp_structs.h`).
     asyncio: AsyncioLayout {

@@ -47,6 +47,7 @@ pub(super) const V3_7_5: Table = Table {
         ("PyFunctionObject.func_code", 32),
         ("PyFunctionObject.func_qualname", 120),
         ("PyGenObject.gi_frame", 32),
+        ("PyGenObject.gi_qualname", 72),
         ("PyGenObject.gi_running", 40),
         ("PyHeapTypeObject.ht_cached_keys", 872),
         ("PyHeapTypeObject.ht_qualname", 864),

@@ -47,6 +47,7 @@ pub(super) const V3_9_2: Table = Table {
         ("PyFunctionObject.func_code", 16),
         ("PyFunctionObject.func_qualname", 104),
         ("PyGenObject.gi_frame", 16),
+        ("PyGenObject.gi_qualname", 56),
         ("PyGenObject.gi_running", 24),
         ("PyHeapTypeObject.ht_cached_keys", 864),
         ("PyHeapTypeObject.ht_qualname", 856),

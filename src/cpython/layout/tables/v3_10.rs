@@ -48,6 +48,7 @@ pub(super) const V3_10_13: Table = Table {
         ("PyFunctionObject.func_code", 48),
         ("PyFunctionObject.func_qualname", 40),
         ("PyGenObject.gi_frame", 16),
+        ("PyGenObject.gi_qualname", 48),
         ("PyHeapTypeObject.ht_cached_keys", 872),
         ("PyHeapTypeObject.ht_qualname", 864),
         ("PyInterpreterState.gc.collecting", 816),

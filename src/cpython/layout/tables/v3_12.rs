@@ -44,6 +44,7 @@ pub(super) const V3_12_1: Table = Table {
         ("PyFunctionObject.func_qualname", 40),
         ("PyGenObject.gi_frame_state", 67),
         ("PyGenObject.gi_iframe", 72),
+        ("PyGenObject.gi_qualname", 32),
         ("PyHeapTypeObject.ht_cached_keys", 880),
         ("PyHeapTypeObject.ht_qualname", 872),
         ("PyInterpreterState.ceval.gil", 384),
