@@ -3,7 +3,6 @@
 Where pyattach abbreviates or writes something else, as documented, that is said here instead.
 """
 
-import array
 import collections
 import dataclasses
 import datetime
@@ -18,6 +17,7 @@ import threading
 import uuid
 
 import truth
+import values_library
 
 values = {}
 expected = {}
@@ -249,8 +249,7 @@ def library():
     owner = threading.get_ident()
     other(inner, "<locked _thread.RLock object owner=%d count=2 at %s>" % (owner, address(inner)))
     at(object(), "object")
-    at(array.array("i"), "array.array")
-    at(memoryview(b""), "memoryview")
+    values_library.fill(same, other)
 
 
 def spin(running):

@@ -1,8 +1,8 @@
 //! Instances of classes made by class statements: their attributes, wherever they are, enumerations, data classes, named
 //! tuples, exceptions.
 
-use super::Writer;
 use super::types::Type;
+use super::{MOST_NAMES, Writer};
 use crate::base::{Addr, FieldValue};
 use crate::target::ReadError;
 use std::rc::Rc;
@@ -12,11 +12,8 @@ const OBJECT_EX: i32 = 16;
 /// Entries of a class's namespace that are looked through for slots.
 const CLASS_ENTRIES: usize = 2000;
 
-/// Attributes of an instance that are looked at, to say how many there are beside those that are shown.
-const MOST_ATTRIBUTES: usize = 1000;
-
 /// Names with values.
-type Attributes = Vec<(Rc<str>, Addr)>;
+pub(super) type Attributes = Vec<(Rc<str>, Addr)>;
 
 impl Writer<'_, '_> {
     /// `<module.Class at 0x… name=value, …>`, a data class as its constructor would be called.
@@ -24,10 +21,16 @@ impl Writer<'_, '_> {
         if !ty.is_heap() {
             return self.plain(object, ty);
         }
-        let attributes = self.attributes(object, ty)?;
-        if let Some(result) = self.of_library(ty, &attributes) {
-            return result;
+        if let Some(class) = self.class_of(ty)? {
+            let start = self.out.len();
+            match self.of_class(object, ty, class) {
+                Ok(()) => return Ok(()),
+                Err(ReadError::Deferred) => return Err(ReadError::Deferred),
+                // It is not as the library leaves it, as while it is made: shown as any other.
+                Err(_) => self.out.truncate(start),
+            }
         }
+        let attributes = self.attributes(object, ty)?;
         let plain = format!("<{} at {object}>", ty.full_name());
         if attributes.is_empty() {
             self.push(&plain);
@@ -73,7 +76,7 @@ impl Writer<'_, '_> {
         let dict = self.objects().attributes(object);
         if let Some(dict) = self.later(dict)?.flatten() {
             let entries = self.objects().in_order(&dict);
-            for entry in self.later(entries)?.into_iter().flatten().take(MOST_ATTRIBUTES) {
+            for entry in self.later(entries)?.into_iter().flatten().take(MOST_NAMES) {
                 let name = self.objects().checked_str(entry.key);
                 if let Some(name) = self.later(name)? {
                     found.push((name.into(), entry.value));

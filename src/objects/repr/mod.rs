@@ -6,13 +6,22 @@
 //! place. Secrets are not shown, see [`is_secret_name`](super::is_secret_name).
 
 mod callable;
+mod classes;
 mod container;
+mod generator;
 mod instance;
+mod io;
 mod library;
 mod number;
+mod numpy;
+mod packed;
+mod queues;
+mod regex;
 mod text;
+mod threads;
 mod time;
 mod types;
+mod views;
 
 use self::types::Type;
 use super::Objects;
@@ -31,6 +40,9 @@ const OBJECT_BYTES: usize = 128;
 const TYPE_BYTES: usize = 912;
 /// Longest name of an attribute or argument that is shown, in characters.
 const NAME_CHARS: usize = 100;
+
+/// Names in one namespace that are looked at, to say how many there are beside those that are shown.
+const MOST_NAMES: usize = 1000;
 
 /// How much of a value is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

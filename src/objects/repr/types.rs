@@ -1,8 +1,10 @@
 //! What a type is, and which way of writing its instances fits it.
 
 use super::Writer;
+use super::classes::Class;
 use crate::base::{Addr, FieldValue};
 use crate::target::ReadError;
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// `Py_TPFLAGS_*` (`Include/object.h`).
@@ -16,6 +18,9 @@ const DICT: u64 = 1 << 29;
 const EXCEPTION: u64 = 1 << 30;
 pub(super) const TYPE: u64 = 1 << 31;
 
+/// Views of dicts.
+const VIEWS: &[&str] = &["dict_keys", "dict_values", "dict_items", "odict_keys", "odict_values", "odict_items"];
+
 /// A type.
 pub(super) struct Type {
     pub(super) address: Addr,
@@ -26,6 +31,8 @@ pub(super) struct Type {
     flags: u64,
     /// Bytes of an instance.
     pub(super) basicsize: i64,
+    /// How the library's classes among its bases are written, once that was asked for.
+    pub(super) class: OnceCell<Option<Class>>,
 }
 
 impl Type {
@@ -55,6 +62,11 @@ impl Type {
     /// Made by a class statement, or by C code at run time.
     pub(super) fn is_heap(&self) -> bool {
         self.flags & HEAP_TYPE != 0
+    }
+
+    /// Its instances are types themselves.
+    pub(super) fn is_class(&self) -> bool {
+        self.is(TYPE)
     }
 
     fn is(&self, flag: u64) -> bool {
@@ -93,6 +105,7 @@ impl Writer<'_, '_> {
             qualname: None,
             flags: objects.field(address, layout.tp_flags)?,
             basicsize: objects.field(address, layout.tp_basicsize)?,
+            class: OnceCell::new(),
         };
         if ty.is_heap() {
             if let Some(field) = layout.ht_qualname {
@@ -196,7 +209,23 @@ impl Writer<'_, '_> {
             "decimal.Decimal" => self.decimal(object),
             "_thread.lock" => self.lock(object, ty),
             "_thread.RLock" => self.rlock(object, ty),
-            _ => return None,
+            "_queue.SimpleQueue" => self.simple_queue(object, ty),
+            "generator" | "coroutine" | "async_generator" => self.generator(object, name),
+            "mappingproxy" => self.proxy(object),
+            "types.SimpleNamespace" => self.namespace(object),
+            "memoryview" => self.memory(object),
+            "array.array" => self.array(object),
+            "re.Pattern" => self.pattern(object),
+            "re.Match" => self.matched(object),
+            // Up to 3.9, and later.
+            "weakref" | "weakref.ReferenceType" => self.weak_reference(object),
+            "ContextVar" | "_contextvars.ContextVar" => self.context_variable(object),
+            "_io.FileIO" | "_io.BufferedReader" | "_io.BufferedWriter" | "_io.BufferedRandom" | "_io.TextIOWrapper" => {
+                self.file(object, name)
+            }
+            "numpy.ndarray" => self.numpy_array(object, ty),
+            _ if VIEWS.contains(&name) => self.view(object, name),
+            _ => return self.numpy_scalar(object, name),
         })
     }
 
