@@ -124,6 +124,9 @@ impl Writer<'_, '_> {
 
     fn numpy_items(&mut self, object: Addr, shape: &Shape, items: &Items) -> Result<(), ReadError> {
         let total = shape.total().ok_or(ReadError::TooLarge)?;
+        if total == 0 {
+            return Ok(());
+        }
         let shown = total.min(self.limits().items as u64);
         let places: Vec<Addr> = (0..shown).map(|index| shape.at(index)).collect();
         let first = places.iter().min().copied().unwrap_or_default();
