@@ -135,7 +135,7 @@ fn secrets(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     let target = Target::start(interpreter, stage, &["secrets.py"])?;
     let prefix = target.expect["secret_prefix"].as_str().ok_or("no prefix")?;
     let hidden = target.expect["secrets"].as_array().ok_or("no secrets")?;
-    ensure!(hidden.len() > 45, "only {} secrets", hidden.len());
+    ensure!(hidden.len() > 65, "only {} secrets", hidden.len());
     let hexadecimal: String = prefix.bytes().map(|byte| format!("{byte:02x}")).collect();
     for arguments in [ALL, &["--locals"], &["--locals", "--locals-chars", "30"], &[ALL, &["--json"]].concat()] {
         let answer = attach::stack(target.pid, arguments)?;
@@ -155,6 +155,10 @@ fn secrets(interpreter: &Interpreter, stage: &Stage) -> Outcome {
         ("url", "'postgres://app:<redacted>@db.example:5432/shop'"),
         ("options", "{'db_password': <redacted>, 'visible': 'see me'}"),
         ("data", "Data(password=<redacted>, visible='see me')"),
+        ("items", "dict_items([('password', <redacted>), ('api_key', <redacted>), ('visible', 'see me')])"),
+        ("values", "dict_values([<redacted>, <redacted>, 'see me'])"),
+        ("space", "namespace(token=<redacted>, visible='see me')"),
+        ("thread", "<Thread(see me, token=<redacted>, initial)>"),
         ("pairs", "[(b'authorization', <redacted>), ('cookie', <redacted>), ('see', 'me')]"),
     ] {
         let found = &local(connect, name)["repr"];

@@ -110,10 +110,10 @@ impl Writer<'_, '_> {
         }
     }
 
-    /// `<weakref at 0x…; to 'module.Class' at 0x…>`, and the name of a function or class; `<weakref at 0x…; dead>`.
+    /// `<weakref at 0x…; to 'module.Class' at 0x…>`, and the name of a function or class; `<weakref at 0x…; dead>`:
+    /// `PyWeakReference { wr_object, … }` (`Include/cpython/weakrefobject.h`).
     pub(super) fn weak_reference(&mut self, object: Addr) -> Result<(), ReadError> {
-        let field = self.layout().value.weak_object.ok_or(ReadError::Invalid("layout"))?;
-        let to = self.objects().field(object, field)?;
+        let to: Addr = self.word(object, 0)?;
         if self.is_none(to)? {
             self.push(&format!("<weakref at {object}; dead>"));
             return Ok(());
