@@ -267,10 +267,10 @@ fn with(table: usize, maker: usize) -> (Python, u64, String) {
 
 #[test]
 fn whole_ones_are_written_as_documented() {
-    for table in 0..TABLES.len() {
+    for (table, measured) in TABLES.iter().enumerate() {
         for maker in 0..MAKERS.len() {
             let (python, object, text) = with(table, maker);
-            assert_eq!(read(&python, object), text, "{:?}", TABLES[table].version);
+            assert_eq!(read(&python, object), text, "{:?}", measured.version);
         }
     }
 }

@@ -150,8 +150,8 @@ impl Writer<'_, '_> {
         };
         let name = match &*self.objects().type_name(name)? {
             "str" => self.objects().checked_str(name)?,
-            // A combination of flags without a name.
-            _ => String::new(),
+            // A combination of flags, which has a name from 3.11 on only.
+            _ => self.flag_names(ty, value)?,
         };
         self.push("<");
         self.push_name(ty.name());
@@ -161,6 +161,28 @@ impl Writer<'_, '_> {
         self.named_value(&name, value);
         self.push(">");
         Ok(())
+    }
+
+    /// `R|W`: the flags of one bit each that a value is made of, in the order of their definition; empty when it has others.
+    fn flag_names(&mut self, ty: &Type, value: Addr) -> Result<String, ReadError> {
+        let Ok(mut rest) = self.number(value) else { return Ok(String::new()) };
+        let Some(members) = self.class_attribute(ty.address, "_member_map_")? else { return Ok(String::new()) };
+        let mut names = Vec::new();
+        for (name, member) in self.named_entries(members)? {
+            let value = self.own(member, ["_value_"]);
+            let [Some(value)] = self.later(value)?.unwrap_or_default() else { continue };
+            let number = self.number(value);
+            let bits = self.later(number)?.unwrap_or_default();
+            if bits.count_ones() == 1 && rest & bits == bits {
+                names.push(name);
+                rest -= bits;
+            }
+        }
+        match (self.deferred, rest) {
+            (true, _) => Err(ReadError::Deferred),
+            (false, 0) => Ok(names.join("|")),
+            (false, _) => Ok(String::new()),
+        }
     }
 
     /// `Point(x=1, y=2)`: subclasses of `tuple` with `_fields`; others as `Class((1, 2))`.
