@@ -30,6 +30,7 @@ const MAKERS: &[Maker] = &[
     numpy_scalar,
     file,
     generator,
+    process_lock,
     thread,
     semaphore,
     queue,
@@ -153,6 +154,11 @@ fn file(w: &mut Writer) -> (u64, String) {
     let encoding = w.str("utf-8");
     let text = words(w, "_io.TextIOWrapper", &[1, 8192, buffer, encoding, 0, 0]);
     (text, "<_io.TextIOWrapper encoding='utf-8' fd=3>".into())
+}
+
+fn process_lock(w: &mut Writer) -> (u64, String) {
+    let lock = words(w, "_multiprocessing.SemLock", &[0, 99, 1 | 1 << 32, 0, 0]);
+    (lock, format!("<_multiprocessing.SemLock at {lock:#x} count=1, maxvalue=1, owner=99>"))
 }
 
 fn generator(w: &mut Writer) -> (u64, String) {

@@ -45,6 +45,7 @@ def fill(same, other):
     for part in (threads, locks, queues, asyncio_things, futures, generators, views, arrays, patterns, references, files):
         part(same, other)
     sockets(same, other)
+    process_locks(same, other)
     processes(same, other)
     decimals(same, other)
 
@@ -62,6 +63,9 @@ def threads(same, other):
     waiting = truth.start(truth.park, name="waiting \N{SNOWMAN}", daemon=True)
     same(threading.Thread(name="idle"), ended, waiting, Worker(name="of a subclass"), threading.main_thread())
     same(threading.Timer(9, len, ()))
+    busy = Worker(name="busy", daemon=True)
+    busy.jobs, busy._private, busy.token = [1], 2, None
+    other(busy, "<Worker(busy, initial daemon) jobs=[1], token=None>")
     dummies = []
 
     def foreign():
@@ -100,6 +104,21 @@ def locks(same, other):
     threading.Thread(target=filling.wait, daemon=True).start()
     until(lambda: filling.n_waiting)
     described(filling, "waiters=1/3")
+
+
+def process_locks(same, other):
+    # A root may have no place for them.
+    if os.path.isdir("/dev/shm"):
+        from multiprocessing import synchronize, get_context
+
+        # The other ways to start processes have another process look after their locks.
+        fork = get_context("fork")
+        free, held = synchronize.SemLock(1, 1, 1, ctx=fork)._semlock, fork.RLock()._semlock
+        held.acquire()
+        held.acquire()
+        text = "<_multiprocessing.SemLock at %s count=%d, maxvalue=1%s>"
+        other(free, text % (address(free), 0, ""))
+        other(held, text % (address(held), 2, ", owner=%d" % threading.get_ident()))
 
 
 def queues(same, other):

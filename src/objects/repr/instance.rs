@@ -21,7 +21,12 @@ impl Writer<'_, '_> {
         if !ty.is_heap() {
             return self.plain(object, ty);
         }
-        if let Some(class) = self.class_of(ty)? {
+        let class = self.class_of(ty);
+        if class == Err(ReadError::Deferred) {
+            // Most are not of the library: what they need then is asked for at the same time.
+            self.attributes(object, ty)?;
+        }
+        if let Some(class) = class? {
             let start = self.out.len();
             match self.of_class(object, ty, class) {
                 Ok(()) => return Ok(()),

@@ -19,7 +19,8 @@ const FILLING: i128 = 0;
 const BROKEN: i128 = -2;
 
 impl Writer<'_, '_> {
-    /// `<Thread(name, started daemon 140…)>`, as `Thread.__repr__`.
+    /// `<Thread(name, started daemon 140…)>`, as `Thread.__repr__`; one of a class of the program's with the attributes that
+    /// this adds, as far as they are not private.
     pub(super) fn thread(&mut self, object: Addr, ty: &Rc<Type>) -> Result<(), ReadError> {
         let [name, ident, daemon, started] = self.own(object, ["_name", "_ident", "_daemonic", "_started"])?;
         let (name, daemon, started) = (must(name)?, self.truth(must(daemon)?)?, must(started)?);
@@ -41,7 +42,27 @@ impl Writer<'_, '_> {
         if let Some(ident) = ident {
             self.push(&format!(" {ident}"));
         }
-        self.push(")>");
+        self.push(")");
+        if ty.module() != "threading" {
+            let mut added = self.attributes(object, ty)?;
+            added.retain(|(name, _)| !name.starts_with('_'));
+            self.nested(object, "", |writer| {
+                writer.named(&added, " ");
+                Ok(())
+            })?;
+        }
+        self.push(">");
+        Ok(())
+    }
+
+    /// `<_multiprocessing.SemLock at 0x… count=1, maxvalue=1, owner=140…>`: `SemLockObject { handle, last_tid, int count, int
+    /// maxvalue, int kind, … }`, which knows how often this process holds it, and which of its threads took it last
+    /// (`Modules/_multiprocessing/semaphore.c`).
+    pub(super) fn process_lock(&mut self, object: Addr, ty: &Type) -> Result<(), ReadError> {
+        let (owner, count, most): (u64, i32, i32) =
+            (self.word(object, 8)?, self.word(object, 16)?, self.word(object, 20)?);
+        let owner = if count > 0 { format!(", owner={owner}") } else { String::new() };
+        self.push(&format!("<{} at {object} count={count}, maxvalue={most}{owner}>", ty.full_name()));
         Ok(())
     }
 

@@ -209,6 +209,7 @@ impl Writer<'_, '_> {
             "decimal.Decimal" => self.decimal(object),
             "_thread.lock" => self.lock(object, ty),
             "_thread.RLock" => self.rlock(object, ty),
+            "_multiprocessing.SemLock" => self.process_lock(object, ty),
             "_queue.SimpleQueue" => self.simple_queue(object, ty),
             "generator" | "coroutine" | "async_generator" => self.generator(object, name),
             "mappingproxy" => self.proxy(object),
