@@ -85,9 +85,8 @@ def native(name, *flags):
 
 
 def build():
-    run("cargo", "build", "--release", "--manifest-path", REPOSITORY / "Cargo.toml")
-    target = Path(os.environ.get("CARGO_TARGET_DIR") or REPOSITORY / "target")
-    return target / "release" / "pyattach"
+    built = subprocess.run([REPOSITORY / "scripts" / "build"], check=True, stdout=subprocess.PIPE, text=True)
+    return Path(built.stdout.strip())
 
 
 def all_tools(binary):

@@ -38,3 +38,17 @@ need_command() {
     apt-get -qq update >&2 || :
     DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$2" >&2 || exit 1
 }
+
+# build_release: builds pyattach for use and prints its path; without libraries where that is possible.
+build_release() {
+    local host library
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    library=$(cc -print-file-name=libc.a 2>/dev/null)
+    if [ -f "$library" ]; then
+        RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo build --locked --release --quiet --target "$host"
+    else
+        echo "No libc.a on this machine: the program will need its C library." >&2
+        cargo build --locked --release --quiet --target "$host"
+    fi
+    printf '%s\n' "${CARGO_TARGET_DIR:-$repo/target}/$host/release/pyattach"
+}

@@ -53,6 +53,12 @@ pub(super) struct Evidence<'a> {
     pub(super) dwarf: &'a dyn Fn() -> Option<(Offsets, String)>,
 }
 
+impl Evidence<'_> {
+    fn is_size(&self, table: &Table) -> bool {
+        self.size == Some(u64::from(table.runtime_size))
+    }
+}
+
 /// Chooses.
 pub(super) fn choose(memory: &dyn Memory, evidence: &Evidence<'_>, choice: LayoutChoice) -> Result<Fit, NoFit> {
     let head = Cache::new(memory).bytes(evidence.address, debug_offsets::TABLE_BYTES).ok();
@@ -113,27 +119,26 @@ fn fit(candidate: Candidate, facts: Facts) -> Fit {
     }
 }
 
-fn candidates(
-    evidence: &Evidence<'_>,
+/// What may fit, each only made when those before it do not.
+fn candidates<'e>(
+    evidence: &'e Evidence<'_>,
     described: Option<DebugOffsets>,
     known: Option<Version>,
     choice: LayoutChoice,
-) -> Vec<Candidate> {
-    let mut candidates = Vec::new();
-    let wants = |source| choice == LayoutChoice::Auto || choice == source;
+) -> impl Iterator<Item = Candidate> + 'e {
+    let wants = move |source| choice == LayoutChoice::Auto || choice == source;
     let free_threaded = described.as_ref().map(|d| d.free_threaded);
-    if let Some(described) = described.filter(|_| wants(LayoutChoice::DebugOffsets)) {
-        candidates.extend(by_debug_offsets(described, evidence.size));
-    }
-    let tables = if wants(LayoutChoice::Table) { by_tables(evidence, known, free_threaded) } else { Vec::new() };
-    let (exact, similar): (Vec<_>, Vec<_>) = tables.into_iter().partition(Candidate::is_exact);
-    candidates.extend(exact);
+    let described = described.filter(|_| wants(LayoutChoice::DebugOffsets));
+    let described = described.and_then(|described| by_debug_offsets(described, evidence.size));
+    let tables = if wants(LayoutChoice::Table) { tables(evidence, known, free_threaded) } else { Vec::new() };
+    let (exact, similar): (Vec<_>, Vec<_>) = tables.into_iter().partition(|table| evidence.is_size(table));
     // Reading DWARF takes long, but it is about this very build, which a table of another patch release is not.
-    if choice == LayoutChoice::Dwarf || choice == LayoutChoice::Auto && candidates.is_empty() {
-        candidates.extend(by_dwarf(evidence, known, free_threaded));
-    }
-    candidates.extend(similar);
-    candidates
+    let wants_dwarf =
+        choice == LayoutChoice::Dwarf || choice == LayoutChoice::Auto && described.is_none() && exact.is_empty();
+    let dwarf = wants_dwarf.then_some(()).into_iter().flat_map(move |()| by_dwarf(evidence, known, free_threaded));
+    let exact = exact.into_iter().filter_map(move |table| by_table(table, true, known));
+    let similar = similar.into_iter().filter_map(move |table| by_table(table, false, known));
+    described.into_iter().chain(exact).chain(dwarf).chain(similar)
 }
 
 impl Candidate {
@@ -175,18 +180,17 @@ fn by_debug_offsets(described: DebugOffsets, size: Option<u64>) -> Option<Candid
 }
 
 /// Tables of the known version, or of every version when it is not known; those of the same size first.
-fn by_tables(evidence: &Evidence<'_>, known: Option<Version>, free_threaded: Option<bool>) -> Vec<Candidate> {
+fn tables(evidence: &Evidence<'_>, known: Option<Version>, free_threaded: Option<bool>) -> Vec<&'static Table> {
     let applies = |t: &&Table| match known {
         Some(version) => version.minor_version() == (t.version.0, t.version.1),
         // From 3.13 on the target would have said.
         None => t.version < (3, 13, 0),
     };
-    let is_size = |t: &Table| Some(u64::from(t.runtime_size)) == evidence.size;
     let mut tables: Vec<&Table> = TABLES.iter().copied().filter(applies).collect();
     tables.retain(|t| free_threaded.is_none_or(|ft| ft == (t.build == Build::FreeThreaded)));
     let micro = known.map_or(0, |version| version.micro);
-    tables.sort_by_key(|t| (!is_size(t), t.build != Build::Default, t.version.2.abs_diff(micro)));
-    tables.into_iter().filter_map(|table| by_table(table, is_size(table), known)).collect()
+    tables.sort_by_key(|t| (!evidence.is_size(t), t.build != Build::Default, t.version.2.abs_diff(micro)));
+    tables
 }
 
 fn by_table(table: &Table, exact: bool, known: Option<Version>) -> Option<Candidate> {

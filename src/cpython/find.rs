@@ -99,14 +99,15 @@ pub fn find_in_files(
     Err(best.unwrap_or(FindError::NotPython { exe }))
 }
 
-/// The executable first, then what is named like Python, then the rest; each file once a copy.
+/// The executable first, then what is named like Python itself, then the rest, of which there may be hundreds of extension
+/// modules (`zlib.cpython-313-x86_64-linux-gnu.so`); each file once a copy.
 pub(super) fn in_order<'m>(modules: &'m Modules, exe: &str) -> Vec<&'m Module> {
     let mut files: Vec<&Module> = modules.files.iter().filter(|m| m.base.is_some() && m.executable).collect();
     let rank = |m: &Module| {
         let name = m.path.rsplit('/').next().unwrap_or_default();
-        (m.path != exe, !name.contains("python"))
+        (m.path != exe, !name.starts_with("libpython"), !name.contains("python"))
     };
-    files.sort_by_key(|m| rank(m));
+    files.sort_by_cached_key(|m| rank(m));
     files
 }
 

@@ -228,10 +228,20 @@ impl Objects<'_> {
         missing
     }
 
-    fn prefetch_keys(&self, keys: impl Iterator<Item = Addr>) {
+    /// Reads what is to be read of these keys, at once.
+    pub(super) fn prefetch_keys(&self, keys: impl Iterator<Item = Addr>) {
         let known = self.key_texts.borrow();
         let unknown = keys.filter(|key| !key.is_null() && !known.contains_key(key));
         self.cache.prefetch(unknown.map(Self::str_extent));
+    }
+
+    /// The text of a key, `None` when it is no string.
+    pub(super) fn key_name(&self, object: Addr) -> Result<Option<Rc<str>>, ReadError> {
+        match self.key_text(object)? {
+            Some(text) => Ok(Some(text)),
+            None if &*self.type_name(object)? == "str" => Ok(Some(self.str(object)?.into())),
+            None => Ok(None),
+        }
     }
 
     /// True when the object is a `str` of this text.

@@ -5,6 +5,7 @@ use super::{Dict, Objects};
 use crate::base::{Addr, FieldValue, limits};
 use crate::cpython::InstanceDict;
 use crate::target::{Bytes, Extent, ReadError};
+use std::rc::Rc;
 
 /// `Py_TPFLAGS_INLINE_VALUES` (`Include/object.h`, 3.13 on).
 const INLINE_VALUES: u64 = 1 << 2;
@@ -122,6 +123,24 @@ impl Objects<'_> {
             _ => return None,
         };
         Some(self.first_value(values))
+    }
+
+    /// Names and values of the attributes in the instance's own namespace, in the order in which they were set, at most
+    /// so many. Names that are no `str` are left out.
+    pub fn named_attributes(&self, object: Addr, most: usize) -> Result<Vec<(Rc<str>, Addr)>, ReadError> {
+        let Some(dict) = self.attributes(object)? else { return Ok(Vec::new()) };
+        let entries = self.in_order(&dict)?;
+        self.prefetch_keys(entries.iter().take(most).map(|entry| entry.key));
+        let mut found = Vec::with_capacity(entries.len().min(most));
+        let mut missing = false;
+        for entry in entries.into_iter().take(most) {
+            match self.key_name(entry.key) {
+                Ok(name) => found.extend(name.map(|name| (name, entry.value))),
+                Err(ReadError::Deferred) => missing = true,
+                Err(error) => return Err(error),
+            }
+        }
+        if missing { Err(ReadError::Deferred) } else { Ok(found) }
     }
 
     /// The instance's own namespace; `None` when it has none, or an empty one that was never made.

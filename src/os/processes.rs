@@ -3,7 +3,6 @@
 use super::access::{Status, read_proc};
 use super::process::parse_ids;
 use crate::base::limits;
-use nix::unistd::{Uid, User};
 use std::collections::HashMap;
 use std::time::Duration;
 use std::{fs, io};
@@ -113,9 +112,22 @@ pub fn identity(pid: i32) -> (Vec<i32>, Option<u32>) {
     (status.field("NSpid:").map(parse_ids).unwrap_or_default(), user)
 }
 
-/// The name of a user here. Can block where a directory service is asked for it.
-pub fn user_name(uid: u32) -> Option<String> {
-    Some(User::from_uid(Uid::from_raw(uid)).ok()??.name)
+/// Names of users here by their ids, as `/etc/passwd` has them. Directory services are not asked: they take their time, and
+/// need libraries of the very C library that is running.
+pub fn user_names() -> HashMap<u32, String> {
+    fs::read_to_string("/etc/passwd").map(|text| parse_users(&text)).unwrap_or_default()
+}
+
+/// `name:password:uid:…` a line (`passwd(5)`); the first of several names counts.
+fn parse_users(text: &str) -> HashMap<u32, String> {
+    let mut names = HashMap::new();
+    for line in text.lines() {
+        let mut fields = line.split(':');
+        if let (Some(name), Some(Ok(uid))) = (fields.next(), fields.nth(1).map(str::parse)) {
+            names.entry(uid).or_insert_with(|| name.to_owned());
+        }
+    }
+    names
 }
 
 /// The command line. Can block on a process in uninterruptible sleep.
@@ -171,6 +183,12 @@ mod tests {
     fn the_tree_has_parents_first_and_no_circles() {
         let mut children = HashMap::from([(1, vec![2, 5]), (2, vec![3, 4]), (4, vec![2, 1]), (9, vec![10])]);
         assert_eq!(below(1, &mut children), [(1, 0), (2, 1), (3, 2), (4, 2), (2, 4), (5, 1)]);
+    }
+
+    #[test]
+    fn users() {
+        let names = parse_users("root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0::/:\n\n+::::::\nann:x:1000\nbob:x:many:\n");
+        assert_eq!(names, HashMap::from([(0, "root".to_owned()), (1000, "ann".to_owned())]));
     }
 
     #[test]

@@ -8,16 +8,15 @@ use super::stack::{StackError, find_error};
 use super::tree::arrange;
 use crate::base::{Problem, ProblemKind};
 use crate::cpython::{FindError, KnownFiles, LayoutChoice, Runtime, find, find_in_files, is_named_python};
-use crate::os::processes::{Stat, command_line, identity, pids, uptime, user_name};
+use crate::os::processes::{Stat, command_line, identity, pids, uptime, user_names};
 use crate::os::{Cgroup, OsError, Process, each_with_deadline, with_deadline};
 use serde::Serialize;
-use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 /// Name and version of the schema.
 const PS_SCHEMA: &str = "pyattach.ps/1";
 
-/// Longest time for the names of users, which a directory service may have to be asked for.
+/// Longest time for the names of users, whose file may lie on a file system that hangs.
 const NAMES_TIME: Duration = Duration::from_secs(1);
 
 /// How to list.
@@ -256,11 +255,7 @@ fn in_words(runtime: &Runtime) -> String {
 }
 
 fn name_users(processes: &mut [PsProcess]) {
-    let uids: BTreeSet<u32> = processes.iter().filter_map(|process| process.uid).collect();
-    let names = with_deadline(NAMES_TIME, move || {
-        uids.into_iter().filter_map(|uid| Some((uid, user_name(uid)?))).collect::<HashMap<u32, String>>()
-    });
-    let names = names.unwrap_or_default();
+    let names = with_deadline(NAMES_TIME, user_names).unwrap_or_default();
     for process in processes {
         process.user = process.uid.and_then(|uid| names.get(&uid).cloned());
     }

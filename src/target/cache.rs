@@ -48,6 +48,8 @@ pub struct Cache<'m> {
     room: Cell<usize>,
     /// Work that may still be done.
     work: Cell<usize>,
+    /// How often memory was read.
+    reads: Cell<u64>,
 }
 
 /// What was read, by where it starts. Most look-ups are for just that; the order is for those within a larger extent.
@@ -100,6 +102,8 @@ struct Run<'e> {
     members: &'e [Extent],
 }
 
+/// Bytes that a single read takes at least: they cost next to nothing beside the system call.
+const AROUND: usize = 512;
 /// Bytes between two extents that are read along.
 const GAP: u64 = 256;
 /// An extent of this length is likely to be looked at again at once.
@@ -153,6 +157,7 @@ impl<'m> Cache<'m> {
             batch: RefCell::default(),
             room: Cell::new(limits::CACHE_BYTES),
             work: Cell::new(limits::WORK),
+            reads: Cell::new(0),
         }
     }
 
@@ -173,12 +178,27 @@ impl<'m> Cache<'m> {
             batch.wanted.push(Extent { addr, len });
             return Err(ReadError::Deferred);
         }
+        self.reads.set(self.reads.get() + 1);
+        let buffer = self.read_around(addr, len)?;
+        self.room.set(self.room.get().saturating_sub(buffer.len()));
+        let whole = Bytes { start: 0, len: buffer.len(), buffer: Rc::new(buffer) };
+        self.extents.borrow_mut().insert(addr, whole.clone());
+        Ok(Bytes { len, ..whole })
+    }
+
+    /// These bytes, with some of those behind them where they are on the same page: what is looked at next is often there.
+    fn read_around(&self, addr: Addr, len: usize) -> Result<Vec<u8>, ReadError> {
+        let to_page_end = 0x1000 - (addr.0 & 0xfff) as usize;
+        let more = AROUND.min(to_page_end).min(self.room.get());
+        if more > len {
+            let mut buffer = vec![0; more];
+            if self.memory.read(addr, &mut buffer).is_ok() {
+                return Ok(buffer);
+            }
+        }
         let mut buffer = vec![0; len];
         self.memory.read(addr, &mut buffer)?;
-        self.room.set(self.room.get().saturating_sub(len));
-        let bytes = Bytes { buffer: Rc::new(buffer), start: 0, len };
-        self.extents.borrow_mut().insert(addr, bytes.clone());
-        Ok(bytes)
+        Ok(buffer)
     }
 
     /// The whole of the cached extent that holds these bytes, with its start; as [`Cache::bytes`] when none does. For walks
@@ -187,6 +207,11 @@ impl<'m> Cache<'m> {
         let bytes = self.bytes(addr, len)?;
         let extents = self.extents.borrow();
         Ok(extents.get(addr, len).map_or((addr, bytes), |(start, whole)| (start, whole.clone())))
+    }
+
+    /// A number that changes whenever memory is read: while it stays, what was missing is missing still.
+    pub fn reads(&self) -> u64 {
+        self.reads.get()
     }
 
     /// True when these bytes need not be read any more.
@@ -292,6 +317,7 @@ impl<'m> Cache<'m> {
     }
 
     fn read_and_keep(&self, wanted: &[Extent]) -> Vec<Result<(), ReadError>> {
+        self.reads.set(self.reads.get() + 1);
         let Pieces { bytes: buffer, pieces } = self.memory.read_many(wanted);
         self.room.set(self.room.get().saturating_sub(buffer.len()));
         let buffer = Rc::new(buffer);

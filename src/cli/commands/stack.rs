@@ -63,10 +63,13 @@ pub(in crate::cli) fn stack(args: &StackArgs, out: &mut dyn Write) -> Result<Exi
     };
     select(&mut report, args)?;
     let exit = if report.is_complete() { Exit::Complete } else { Exit::Partial };
+    let report = Arc::new(report);
+    // Taking a large report apart takes longer than letting the kernel have its memory when we end.
+    std::mem::forget(Arc::clone(&report));
     match format {
-        FormatArg::Text => print(out, Arc::new(report), args),
-        FormatArg::Json => write_json(out, &report),
-        FormatArg::PySpy => print_pyspy(out, Arc::new(report)),
+        FormatArg::Text => print(out, report, args),
+        FormatArg::Json => write_json(out, &*report),
+        FormatArg::PySpy => print_pyspy(out, report),
     }
     .map_err(Failure::output)?;
     Ok(exit)

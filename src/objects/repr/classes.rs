@@ -39,7 +39,8 @@ pub(super) enum Class {
 }
 
 impl Class {
-    fn of(ty: &Type) -> Option<Class> {
+    /// The class that a type itself is, if it is one of them.
+    pub(super) fn of(ty: &Type) -> Option<Class> {
         match &*ty.tp_name {
             "_socket.socket" => return Some(Class::Socket),
             "numpy.ndarray" => return Some(Class::NumpyArray),
@@ -73,23 +74,6 @@ impl Class {
 }
 
 impl Writer<'_, '_> {
-    /// The class that says how instances of a type are written, if there is one.
-    pub(super) fn class_of(&mut self, ty: &Type) -> Result<Option<Class>, ReadError> {
-        if let Some(known) = ty.class.get() {
-            return Ok(*known);
-        }
-        let mut found = None;
-        for base in self.mro(ty.address)? {
-            let base = self.read_type(base);
-            let base = self.later(base)?;
-            found = found.or(base.and_then(|base| Class::of(&base)));
-        }
-        if self.deferred {
-            return Err(ReadError::Deferred);
-        }
-        Ok(*ty.class.get_or_init(|| found))
-    }
-
     /// Writes an instance of a class of the library.
     pub(super) fn of_class(&mut self, object: Addr, ty: &Rc<Type>, class: Class) -> Result<(), ReadError> {
         match class {

@@ -1,7 +1,8 @@
 //! Instances of classes made by class statements: their attributes, wherever they are, enumerations, data classes, named
 //! tuples, exceptions.
 
-use super::types::Type;
+use super::classes::Class;
+use super::types::{Shape, Type};
 use super::{MOST_NAMES, Writer};
 use crate::base::{Addr, FieldValue};
 use crate::target::ReadError;
@@ -21,7 +22,7 @@ impl Writer<'_, '_> {
         if !ty.is_heap() {
             return self.plain(object, ty);
         }
-        let class = self.class_of(ty);
+        let class = self.shape(ty).map(|shape| shape.class);
         if class == Err(ReadError::Deferred) {
             // Most are not of the library: what they need then is asked for at the same time.
             self.attributes(object, ty)?;
@@ -41,7 +42,9 @@ impl Writer<'_, '_> {
             self.push(&plain);
             return Ok(());
         }
-        if let Some(fields) = self.data_fields(ty, &attributes)? {
+        if let Some(fields) = &self.shape(ty)?.fields {
+            let own = |name: &Rc<str>| attributes.iter().find(|(own, _)| own == name).cloned();
+            let fields: Attributes = fields.iter().filter_map(own).collect();
             let cut = format!("{}(...)", ty.qualname());
             return self.nested(object, &cut, |writer| {
                 writer.push_name(ty.qualname());
@@ -61,34 +64,51 @@ impl Writer<'_, '_> {
     }
 
     /// The attributes of an instance: slots, those of the innermost base first, then its `__dict__`.
-    pub(super) fn attributes(&mut self, object: Addr, ty: &Type) -> Result<Attributes, ReadError> {
+    pub(super) fn attributes(&mut self, object: Addr, ty: &Type) -> Result<Rc<Attributes>, ReadError> {
+        if let Some(known) = self.repr.known.borrow().attributes.get(&object) {
+            return Ok(known.clone());
+        }
+        let shape = self.shape(ty);
+        // Asked for at the same time as what the type says.
+        let attributes = self.objects().named_attributes(object, MOST_NAMES);
         let mut found = Vec::new();
-        let mut types = self.mro(ty.address)?;
-        types.reverse();
-        for base in types {
-            let slots = self.slots(base)?;
-            let behind = ty.basicsize.max(0) as u64;
-            for (name, at) in slots {
-                if at >= behind {
-                    continue;
-                }
-                let word = self.objects().cache.bytes(object.offset(at), 8);
-                if let Some(value) = self.later(word)?.as_deref().and_then(Addr::from_bytes).and_then(Addr::non_null) {
-                    found.push((name, value));
-                }
-            }
+        for (name, at) in &shape?.slots {
+            let word = self.objects().cache.bytes(object.offset(*at), 8)?;
+            found.extend(Addr::from_bytes(&word).and_then(Addr::non_null).map(|value| (name.clone(), value)));
         }
-        let dict = self.objects().attributes(object);
-        if let Some(dict) = self.later(dict)?.flatten() {
-            let entries = self.objects().in_order(&dict);
-            for entry in self.later(entries)?.into_iter().flatten().take(MOST_NAMES) {
-                let name = self.objects().checked_str(entry.key);
-                if let Some(name) = self.later(name)? {
-                    found.push((name.into(), entry.value));
-                }
-            }
+        found.extend(attributes?);
+        let found = Rc::new(found);
+        self.repr.keep_attributes(object, &found);
+        Ok(found)
+    }
+
+    /// What all instances of a type have, read once.
+    fn shape<'t>(&mut self, ty: &'t Type) -> Result<&'t Shape, ReadError> {
+        if let Some(shape) = ty.shape.get() {
+            return Ok(shape);
         }
-        if self.deferred { Err(ReadError::Deferred) } else { Ok(found) }
+        // Another instance of the type has asked for what is missing.
+        let reads = Some(self.objects().cache.reads());
+        if ty.shape_missing_at.get() == reads {
+            return Err(ReadError::Deferred);
+        }
+        let shape = self.read_shape(ty);
+        if let Err(ReadError::Deferred) = shape {
+            ty.shape_missing_at.set(reads);
+        }
+        let shape = shape?;
+        Ok(ty.shape.get_or_init(|| shape))
+    }
+
+    fn read_shape(&mut self, ty: &Type) -> Result<Shape, ReadError> {
+        let behind = ty.basicsize.max(0) as u64;
+        let mut slots = Vec::new();
+        let mut class = None;
+        for base in self.mro(ty.address)?.into_iter().rev() {
+            slots.extend(self.slots(base)?.into_iter().filter(|(_, at)| *at < behind));
+            class = Class::of(&*self.read_type(base)?).or(class);
+        }
+        Ok(Shape { slots, fields: self.data_fields(ty)?, class })
     }
 
     /// Names and offsets of the `__slots__` that a class itself has: its namespace holds a `PyMemberDescrObject` for each,
@@ -126,20 +146,23 @@ impl Writer<'_, '_> {
         Ok(Some((objects.checked_str(name)?.into(), offset)))
     }
 
-    /// The fields of a data class in their order; `None` when it is none.
-    fn data_fields(&mut self, ty: &Type, attributes: &Attributes) -> Result<Option<Attributes>, ReadError> {
+    /// The names of a data class's fields in their order; `None` when it is none.
+    fn data_fields(&mut self, ty: &Type) -> Result<Option<Vec<Rc<str>>>, ReadError> {
         let Some(fields) = self.class_attribute(ty.address, "__dataclass_fields__")? else { return Ok(None) };
         if &*self.objects().type_name(fields)? != "dict" {
             return Ok(None);
         }
         let dict = self.objects().first_of_dict(fields, CLASS_ENTRIES)?;
-        let mut found = Vec::new();
+        let mut names = Vec::new();
+        let mut missing = false;
         for entry in dict.entries() {
-            let name = self.objects().checked_str(entry.key);
-            let Some(name) = self.later(name)? else { continue };
-            found.extend(attributes.iter().find(|(own, _)| **own == *name).cloned());
+            match self.objects().checked_str(entry.key) {
+                Ok(name) => names.push(name.into()),
+                Err(ReadError::Deferred) => missing = true,
+                Err(error) => return Err(error),
+            }
         }
-        Ok(Some(found))
+        if missing { Err(ReadError::Deferred) } else { Ok(Some(names)) }
     }
 
     /// `<Color.RED: 1>`: classes made by `enum.EnumMeta`, since 3.11 `EnumType`.

@@ -23,13 +23,15 @@ mod time;
 mod types;
 mod views;
 
+use self::instance::Attributes;
 use self::types::Type;
 use super::Objects;
 use super::redact::{REDACTED, is_secret_name};
-use crate::base::{Addr, AddrMap};
+use crate::base::{Addr, AddrHashing, AddrMap};
 use crate::cpython::layout::Layout;
 use crate::target::ReadError;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -38,6 +40,11 @@ const OBJECTS: usize = 4000;
 /// Enough for the fields of most objects, and of a type.
 const OBJECT_BYTES: usize = 128;
 const TYPE_BYTES: usize = 912;
+/// Objects between two looks at the clock.
+const OBJECTS_PER_LOOK: u32 = 16;
+/// Bytes of texts, and number of names, that are kept to be used again.
+const KNOWN_BYTES: usize = 4 << 20;
+const KNOWN_NAMES: usize = 10_000;
 /// Longest name of an attribute or argument that is shown, in characters.
 const NAME_CHARS: usize = 100;
 
@@ -79,12 +86,39 @@ pub struct Repr<'o, 'c> {
     /// After this nothing more is read.
     until: Instant,
     types: RefCell<AddrMap<Rc<Type>>>,
+    /// Whether a name is that of a secret.
+    secrets: RefCell<HashMap<Box<str>, bool>>,
+    known: RefCell<Known>,
+    /// Objects looked at so far.
+    looked_at: Cell<u32>,
+    over: Cell<bool>,
+}
+
+/// Texts that were written before. A batch writes a value anew whenever some of what it holds was missing, and many values
+/// hold the same things.
+#[derive(Default)]
+struct Known {
+    /// By object and level; what a text looks like depends on nothing else, see [`Writer::object`].
+    texts: HashMap<(Addr, usize), Rc<str>, AddrHashing>,
+    /// Of instances.
+    attributes: AddrMap<Rc<Attributes>>,
+    /// Bytes that all of this takes, roughly.
+    bytes: usize,
 }
 
 impl<'o, 'c> Repr<'o, 'c> {
     /// Within these limits, and up to a moment.
     pub fn new(objects: &'o Objects<'c>, limits: ValueLimits, until: Instant) -> Repr<'o, 'c> {
-        Repr { objects, limits, until, types: RefCell::default() }
+        Repr {
+            objects,
+            limits,
+            until,
+            types: RefCell::default(),
+            secrets: RefCell::default(),
+            known: RefCell::default(),
+            looked_at: Cell::new(0),
+            over: Cell::new(false),
+        }
     }
 
     /// The text of an object.
@@ -92,7 +126,8 @@ impl<'o, 'c> Repr<'o, 'c> {
     /// # Errors
     /// Only [`ReadError::Deferred`], within a batch; whatever else goes wrong is said in the text.
     pub fn value(&self, object: Addr) -> Result<Value, ReadError> {
-        let mut writer = Writer { repr: self, out: String::new(), path: Vec::new(), deferred: false, left: OBJECTS };
+        let mut writer =
+            Writer { repr: self, out: String::new(), path: Vec::new(), deferred: false, passing: false, left: OBJECTS };
         let type_name = match self.is_over() {
             true => String::new(),
             false => writer.type_of(object).map(|ty| ty.full_name()).or_else(|error| match error {
@@ -110,11 +145,44 @@ impl<'o, 'c> Repr<'o, 'c> {
     }
 
     fn hides(&self, name: &str) -> bool {
-        !self.limits.show_secrets && is_secret_name(name)
+        if self.limits.show_secrets {
+            return false;
+        }
+        if let Some(known) = self.secrets.borrow().get(name) {
+            return *known;
+        }
+        let is_secret = is_secret_name(name);
+        let mut secrets = self.secrets.borrow_mut();
+        if secrets.len() < KNOWN_NAMES {
+            secrets.insert(name.into(), is_secret);
+        }
+        is_secret
     }
 
+    fn keep(&self, key: (Addr, usize), text: &str) {
+        let mut known = self.known.borrow_mut();
+        if known.bytes < KNOWN_BYTES {
+            known.bytes += text.len() + size_of_val(&key);
+            known.texts.insert(key, text.into());
+        }
+    }
+
+    fn keep_attributes(&self, object: Addr, attributes: &Rc<Attributes>) {
+        let mut known = self.known.borrow_mut();
+        if known.bytes < KNOWN_BYTES {
+            known.bytes += size_of_val(attributes.as_slice()) + size_of_val(&object);
+            known.attributes.insert(object, attributes.clone());
+        }
+    }
+
+    /// Whether the time is up: looked at once in a while, as it is asked for every object.
     fn is_over(&self) -> bool {
-        Instant::now() >= self.until
+        let count = self.looked_at.get();
+        self.looked_at.set(count.wrapping_add(1));
+        if count.is_multiple_of(OBJECTS_PER_LOOK) {
+            self.over.set(Instant::now() >= self.until);
+        }
+        self.over.get()
     }
 }
 
@@ -126,6 +194,8 @@ struct Writer<'r, 'c> {
     path: Vec<Addr>,
     /// Something is still to be read, so that the text is not of use.
     deferred: bool,
+    /// The text would be another one at another time or place.
+    passing: bool,
     /// Objects that may still be looked at.
     left: usize,
 }
@@ -164,8 +234,17 @@ impl<'r, 'c> Writer<'r, 'c> {
     }
 
     /// Writes an object, or why it cannot be.
+    ///
+    /// What was written before is used again where there is as much room for it as it takes: then nothing of it was, or
+    /// would be, cut for want of room.
     fn object(&mut self, object: Addr) {
+        let key = (object, self.path.len());
+        let known = self.repr.known.borrow().texts.get(&key).cloned();
+        if let Some(text) = known.filter(|text| text.len() < self.room()) {
+            return self.push(&text);
+        }
         let start = self.out.len();
+        let outer = (std::mem::take(&mut self.passing), std::mem::take(&mut self.deferred));
         let result = match self.left.checked_sub(1) {
             None => Err(ReadError::TooLarge),
             Some(_) if self.repr.is_over() => Err(ReadError::Deadline),
@@ -176,8 +255,14 @@ impl<'r, 'c> Writer<'r, 'c> {
         };
         if let Err(error) = result {
             self.out.truncate(start);
+            self.passing |= matches!(error, ReadError::TooLarge | ReadError::Deadline);
             self.fail(error);
         }
+        if !self.passing && !self.deferred && self.room() > 0 {
+            self.repr.keep(key, self.out.get(start..).unwrap_or_default());
+        }
+        self.passing |= outer.0;
+        self.deferred |= outer.1;
     }
 
     fn try_object(&mut self, object: Addr) -> Result<(), ReadError> {
@@ -224,7 +309,9 @@ impl<'r, 'c> Writer<'r, 'c> {
         cut: &str,
         body: impl FnOnce(&mut Self) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
-        if self.path.contains(&object) || self.path.len() >= self.limits().depth {
+        let is_within_itself = self.path.contains(&object);
+        if is_within_itself || self.path.len() >= self.limits().depth {
+            self.passing |= is_within_itself;
             self.push(cut);
             return Ok(());
         }

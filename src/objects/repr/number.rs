@@ -73,7 +73,10 @@ impl Writer<'_, '_> {
             Err(bits) => format!("<int of {bits} bits>"),
         };
         match text.len() > self.room() {
-            true => self.push(&format!("<int of {} digits>", text.trim_start_matches('-').len())),
+            true => {
+                self.passing = true;
+                self.push(&format!("<int of {} digits>", text.trim_start_matches('-').len()));
+            }
             false => self.push(&text),
         }
         Ok(())

@@ -44,7 +44,7 @@ impl Writer<'_, '_> {
         }
         self.push(")");
         if ty.module() != "threading" {
-            let mut added = self.attributes(object, ty)?;
+            let mut added = self.attributes(object, ty)?.to_vec();
             added.retain(|(name, _)| !name.starts_with('_'));
             self.nested(object, "", |writer| {
                 writer.named(&added, " ");

@@ -4,7 +4,7 @@ use super::Writer;
 use super::classes::Class;
 use crate::base::{Addr, FieldValue};
 use crate::target::ReadError;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 /// `Py_TPFLAGS_*` (`Include/object.h`).
@@ -31,8 +31,20 @@ pub(super) struct Type {
     flags: u64,
     /// Bytes of an instance.
     pub(super) basicsize: i64,
-    /// How the library's classes among its bases are written, once that was asked for.
-    pub(super) class: OnceCell<Option<Class>>,
+    /// What its instances have, once that was asked for.
+    pub(super) shape: OnceCell<Shape>,
+    /// [`Cache::reads`](crate::target::Cache::reads) when that was asked for in vain.
+    pub(super) shape_missing_at: Cell<Option<u64>>,
+}
+
+/// What the instances of a type have, whatever their values.
+pub(super) struct Shape {
+    /// Names and offsets of their `__slots__`, those of the innermost base first.
+    pub(super) slots: Vec<(Rc<str>, u64)>,
+    /// Names of the fields, for a data class.
+    pub(super) fields: Option<Vec<Rc<str>>>,
+    /// How the nearest of the library's classes among its bases is written.
+    pub(super) class: Option<Class>,
 }
 
 impl Type {
@@ -105,7 +117,8 @@ impl Writer<'_, '_> {
             qualname: None,
             flags: objects.field(address, layout.tp_flags)?,
             basicsize: objects.field(address, layout.tp_basicsize)?,
-            class: OnceCell::new(),
+            shape: OnceCell::new(),
+            shape_missing_at: Cell::new(None),
         };
         if ty.is_heap() {
             if let Some(field) = layout.ht_qualname {

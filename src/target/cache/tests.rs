@@ -27,8 +27,24 @@ fn what_was_read_once_is_not_read_again() {
     assert_eq!(&*cache.bytes(Addr(128), 8).unwrap(), [128, 129, 130, 131, 132, 133, 134, 135]);
     assert_eq!(&*cache.bytes(Addr(130), 2).unwrap(), [130, 131]);
     assert_eq!(memory.reads.get(), 1);
+    // What lay behind it came along.
     assert_eq!(cache.bytes(Addr(130), 8).unwrap().len(), 8);
+    assert_eq!(memory.reads.get(), 1);
+    assert_eq!(cache.bytes(Addr(128 + AROUND as u64 - 4), 8).unwrap().len(), 8);
     assert_eq!(memory.reads.get(), 2);
+}
+
+#[test]
+fn a_single_read_stays_on_its_page_unless_it_has_to_leave_it() {
+    struct OnePage;
+    impl Memory for OnePage {
+        fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), ReadError> {
+            if addr.0 + buf.len() as u64 > 0x2000 { Err(ReadError::Unmapped) } else { Ok(()) }
+        }
+    }
+    let cache = Cache::new(&OnePage);
+    assert_eq!(cache.bytes(Addr(0x1ff0), 16).map(|bytes| bytes.len()), Ok(16));
+    assert_eq!(cache.bytes(Addr(0x1ff8), 16).err(), Some(ReadError::Unmapped));
 }
 
 #[test]
@@ -48,7 +64,7 @@ fn chains_of_pointers_are_followed_in_rounds() {
 fn a_short_extent_read_before_does_not_hide_a_longer_one() {
     let memory = Counting { reads: Cell::new(0) };
     let cache = Cache::new(&memory);
-    cache.bytes(Addr(210), 2).unwrap();
+    cache.prefetch([Extent { addr: Addr(210), len: 2 }]);
     cache.prefetch([Extent { addr: Addr(200), len: 5 }, Extent { addr: Addr(210), len: 8 }]);
     assert!(cache.has(Addr(210), 8) && cache.has(Addr(200), 5));
     assert_eq!(memory.reads.get(), 2);
@@ -60,7 +76,7 @@ fn a_piece_of_any_extent_is_found() {
     let cache = Cache::new(&memory);
     // Within one another in either order, and overlapping.
     for (addr, len) in [(0x1010, 8), (0x1000, 512), (0x1020, 16), (0x1180, 256), (0x1000, 600), (0x1400, 8)] {
-        cache.bytes(Addr(addr), len).unwrap();
+        cache.prefetch([Extent { addr: Addr(addr), len }]);
     }
     let reads = memory.reads.get();
     for (addr, len) in [(0x1000, 600), (0x1010, 100), (0x1024, 300), (0x1181, 255), (0x1230, 32), (0x1018, 4)] {
@@ -92,7 +108,7 @@ fn a_piece_of_a_large_extent_is_found_beside_a_small_one_within() {
     let cache = Cache::new(&memory);
     let (large, other) = (Addr(0x1000), Addr(0x9000));
     for (addr, len) in [(other, RUN_BYTES), (Addr(0x1010), 8), (large, RUN_BYTES)] {
-        cache.bytes(addr, len).unwrap();
+        cache.prefetch([Extent { addr, len }]);
     }
     let reads = memory.reads.get();
     let result = cache.batched(&[()], |()| {
