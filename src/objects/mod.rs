@@ -7,6 +7,7 @@ mod instance;
 mod redact;
 mod repr;
 mod scalar;
+mod slots;
 mod string;
 
 pub use dict::{Dict, Entry};
@@ -44,6 +45,8 @@ pub struct Objects<'c> {
     passed_slots: RefCell<HashMap<(Addr, &'static str), usize>>,
     /// Where instances keep their values, by their type.
     type_values: RefCell<AddrMap<TypeValues>>,
+    /// Where instances of a type keep a slot.
+    slot_offsets: RefCell<HashMap<(Addr, &'static str), Option<u64>>>,
 }
 
 impl<'c> Objects<'c> {
@@ -58,6 +61,7 @@ impl<'c> Objects<'c> {
             shared_slots: RefCell::default(),
             passed_slots: RefCell::default(),
             type_values: RefCell::default(),
+            slot_offsets: RefCell::default(),
         }
     }
 
