@@ -12,18 +12,6 @@ frozen_programs() {
     rm -rf venv build ./*.spec
 }
 
-# Compared with by tests, so the version counts: benches/tools.py has the same.
-py_spy_version=0.4.3
-
-# py_spy PYTHON DIRECTORY: its program, out of the package that PyPI has for this machine.
-py_spy() {
-    local directory=$2
-    "$1" -m venv "$directory/venv"
-    "$directory/venv/bin/pip" install -q --no-deps "py-spy==$py_spy_version"
-    cp "$directory/venv/bin/py-spy" "$directory/"
-    rm -rf "$directory/venv"
-}
-
 # The numpy of each interpreter that gets one: the last with the old structures, and one with the new ones.
 declare -A numpy_version=([3.11]=1.26.4 [3.13]=2.5.5)
 
@@ -33,6 +21,18 @@ numpy_package() {
     "$1" -m venv "$directory/venv"
     "$directory/venv/bin/pip" install -q --no-deps --only-binary :all: --python-version "$2" \
         --target "$directory/site" "numpy==${numpy_version[$2]}"
+    rm -rf "$directory/venv"
+}
+
+# Compared with by tests, so the version counts: benches/tools.py has the same.
+py_spy_version=0.4.3
+
+# py_spy PYTHON DIRECTORY: its program, out of the package that PyPI has for this machine.
+py_spy() {
+    local directory=$2
+    "$1" -m venv "$directory/venv"
+    "$directory/venv/bin/pip" install -q --no-deps "py-spy==$py_spy_version"
+    cp "$directory/venv/bin/py-spy" "$directory/"
     rm -rf "$directory/venv"
 }
 
@@ -73,16 +73,16 @@ programs_table() {
     program_line pyinstaller-onedir frozen "PyInstaller from PyPI, $python" "$programs/frozen/onedir/onedir"
 }
 
-# tools_table: prints tools.tsv, the tools that tests compare pyattach with, and packages for their programs.
+# tools_table: prints tools.tsv, the tools that tests compare pyattach with.
 tools_table() {
     local series
     printf 'name\tkind\torigin\tcommand\n'
-    [ ! -x "$programs/py-spy/py-spy" ] ||
-        program_line py-spy tool "py-spy $py_spy_version from PyPI" "$programs/py-spy/py-spy"
     for series in "${!numpy_version[@]}"; do
         [ ! -d "$programs/numpy-$series/site" ] ||
             program_line "numpy-$series" package "numpy ${numpy_version[$series]} from PyPI" "$programs/numpy-$series/site"
     done
+    [ ! -x "$programs/py-spy/py-spy" ] ||
+        program_line py-spy tool "py-spy $py_spy_version from PyPI" "$programs/py-spy/py-spy"
 }
 
 program_line() { printf '%s\t%s\t%s\t%s\n' "$@"; }

@@ -34,6 +34,8 @@ pub(super) struct Fit {
 pub(super) enum NoFit {
     /// The runtime is there, but no interpreter.
     Uninitialised,
+    /// The runtime is there, and its interpreter has been shut down.
+    ShutDown,
     /// The process has given up its memory.
     Gone,
     /// This version has no table, and nothing else says where things are.
@@ -69,7 +71,9 @@ pub(super) fn choose(memory: &dyn Memory, evidence: &Evidence<'_>, choice: Layou
     for candidate in candidates(evidence, described, known, choice) {
         match check(memory, evidence.address, &candidate) {
             Ok(facts) => return Ok(fit(candidate, facts)),
-            Err(Misfit::Uninitialised) => uninitialised = true,
+            // By another layout the word that says so is another.
+            Err(Misfit::ShutDown) if candidate.is_exact() => return Err(NoFit::ShutDown),
+            Err(Misfit::Uninitialised | Misfit::ShutDown) => uninitialised = true,
             Err(Misfit::Read(ReadError::Gone)) => return Err(NoFit::Gone),
             // The layout is certain: the interpreter is being set up, or taken down.
             Err(_) if candidate.is_exact() && candidate.version_is_known => uninitialised = true,
@@ -91,7 +95,7 @@ fn check(memory: &dyn Memory, runtime: Addr, candidate: &Candidate) -> Result<Fa
     let mut result = Err(Misfit::Uninitialised);
     for _ in 0..ATTEMPTS {
         result = validate(&Cache::new(memory), runtime, &candidate.layout, quirks);
-        if matches!(result, Ok(_) | Err(Misfit::Uninitialised)) {
+        if matches!(result, Ok(_) | Err(Misfit::Uninitialised | Misfit::ShutDown)) {
             break;
         }
     }

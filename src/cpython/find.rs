@@ -33,6 +33,15 @@ pub enum FindError {
         /// The file that has the runtime.
         module: String,
     },
+    /// CPython was used, and is no longer, while the program lives on.
+    #[error(
+        "CPython is mapped ({module}), but its interpreter has been shut down (Py_FinalizeEx), and the program lives on \
+         without it: there are no Python stacks any more"
+    )]
+    ShutDown {
+        /// The file that has the runtime.
+        module: String,
+    },
     /// A version that is not supported.
     #[error("{what} is not supported: pyattach reads CPython 3.7 and later")]
     Unsupported {
@@ -71,7 +80,9 @@ pub fn find(
     choice: LayoutChoice,
 ) -> Result<Runtime, FindError> {
     let error = match find_in_files(process, modules, memory, choice) {
-        Err(error @ (FindError::NotPython { .. } | FindError::NotInitialised { .. })) => error,
+        Err(error @ (FindError::NotPython { .. } | FindError::NotInitialised { .. } | FindError::ShutDown { .. })) => {
+            error
+        }
         result => return result,
     };
     let exe = process.exe().unwrap_or_default();
@@ -130,7 +141,7 @@ fn keep_better(best: &mut Option<FindError>, error: FindError) {
     let rank = |error: &FindError| match error {
         FindError::Os(_) => 4,
         FindError::Misfit { .. } => 3,
-        FindError::NotInitialised { .. } => 2,
+        FindError::NotInitialised { .. } | FindError::ShutDown { .. } => 2,
         FindError::Unsupported { .. } | FindError::ThirtyTwoBit => 1,
         _ => 0,
     };
@@ -188,6 +199,7 @@ fn no_fit_error(no_fit: NoFit, module: &Module, pid: i32) -> FindError {
     match no_fit {
         NoFit::Gone => OsError::Gone(pid).into(),
         NoFit::Uninitialised => FindError::NotInitialised { module: path },
+        NoFit::ShutDown => FindError::ShutDown { module: path },
         NoFit::Unsupported(version) => FindError::Unsupported { what: format!("CPython {version}") },
         NoFit::Misfit(reason) => FindError::Misfit { module: path, reason },
     }

@@ -26,6 +26,10 @@ pub(super) enum Misfit {
     /// No interpreter in the list: not started yet, shut down, or an unused copy of the library.
     #[error("no interpreter is initialised")]
     Uninitialised,
+    /// No interpreter in the list, and the runtime remembers who shut it down. `Py_FinalizeEx` leaves that set, and only
+    /// a new start clears it (`_PyRuntimeState_SetFinalizing` in `Python/pylifecycle.c`).
+    #[error("the interpreter has been shut down")]
+    ShutDown,
     /// This cannot be so.
     #[error("{0}")]
     Contradiction(&'static str),
@@ -40,7 +44,11 @@ pub(super) fn validate(cache: &Cache<'_>, runtime: Addr, layout: &Layout, quirks
     let head = objects.field(runtime, layout.runtime.interpreters_head)?;
     let main = objects.field(runtime, layout.runtime.interpreters_main)?;
     if head.is_null() {
-        return Err(Misfit::Uninitialised);
+        let ended_by = layout.runtime.finalizing.and_then(|field| objects.field(runtime, field).ok());
+        return Err(match ended_by {
+            Some(thread) if thread.is_plausible() => Misfit::ShutDown,
+            _ => Misfit::Uninitialised,
+        });
     }
     let main_is_listed = walk_interpreters(&objects, head, main)?;
     if !main_is_listed {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// Rounds of stopping threads that have begun since the last round.
 const ROUNDS: usize = 20;
-/// How long a thread in uninterruptible sleep is waited for.
+/// How long threads in uninterruptible sleep are waited for, all together: the others stand still meanwhile.
 const UNINTERRUPTIBLE: Duration = Duration::from_millis(20);
 
 /// Threads that are held still. Dropping it lets them run.
@@ -51,12 +51,14 @@ impl<'t> Held<'t> {
                 Err(error) => self.refused.push((*tid, error)),
             }
         }
+        let awake = Instant::now() + UNINTERRUPTIBLE;
         for request in requests {
             let tid = request.tid();
             let left = deadline.saturating_duration_since(Instant::now());
             // A thread in uninterruptible sleep stops when it wakes up, not before.
             let sleeps = self.tasks.stat(tid).is_some_and(|stat| stat.state == 'D');
-            match request.wait(if sleeps { left.min(UNINTERRUPTIBLE) } else { left }) {
+            let patience = awake.saturating_duration_since(Instant::now());
+            match request.wait(if sleeps { left.min(patience) } else { left }) {
                 Ok(thread) => self.stopped.push(thread),
                 Err(StopFailure { error: StopError::Gone, .. }) => {}
                 Err(StopFailure { error, late }) => {

@@ -49,6 +49,8 @@ pub struct FileInfo {
     pub pid: Option<i32>,
     /// Inode of the file, from Linux 5.14 on.
     pub inode: Option<u64>,
+    /// All of it was read; of an epoll set with very many members only the beginning is.
+    pub complete: bool,
 }
 
 pub(super) fn parse_info(text: &str) -> FileInfo {
@@ -81,12 +83,23 @@ pub fn file_of(pid: i32, tid: i32, fd: i32) -> io::Result<FileKind> {
     Ok(parse_link(&link.to_string_lossy()))
 }
 
-/// What `fdinfo` tells of a descriptor; nothing when it cannot be read.
+/// What `fdinfo` tells of a descriptor; nothing, and not `complete`, when it cannot be read.
 pub fn file_info(pid: i32, tid: i32, fd: i32) -> FileInfo {
+    match fs::File::open(format!("/proc/{pid}/task/{tid}/fdinfo/{fd}")) {
+        Ok(file) => read_info(file),
+        Err(_) => FileInfo::default(),
+    }
+}
+
+fn read_info(file: impl Read) -> FileInfo {
     let mut text = Vec::new();
-    let file = fs::File::open(format!("/proc/{pid}/task/{tid}/fdinfo/{fd}"));
-    let _ = file.and_then(|file| file.take(FDINFO_BYTES).read_to_end(&mut text));
-    parse_info(&String::from_utf8_lossy(&text))
+    let read = file.take(FDINFO_BYTES).read_to_end(&mut text);
+    let complete = read.is_ok_and(|len| (len as u64) < FDINFO_BYTES);
+    if !complete {
+        // Half a line would be half a number.
+        text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+    }
+    FileInfo { complete, ..parse_info(&String::from_utf8_lossy(&text)) }
 }
 
 #[cfg(test)]
@@ -114,6 +127,19 @@ mod tests {
         assert_eq!(parse_info("it_value: (49, 406829289)\nit_interval: (1, 0)\n").timer_ms, Some(49_406));
         assert_eq!(parse_info("Pid:\t-1\n").pid, None);
         assert_eq!(parse_info("it_value: (18446744073709551615, 0)\ntfd: x\n"), FileInfo::default());
+    }
+
+    #[test]
+    fn of_too_much_the_beginning_is_read_and_marked() {
+        let row = "tfd:        7 events:       19 data:                7  pos:0 ino:2d sdev:8\n";
+        let text = row.repeat(2000);
+        let info = read_info(text.as_bytes());
+        assert!(!info.complete && info.members.len() > 500 && info.members.iter().all(|fd| *fd == 7));
+        // The limit falls within a number.
+        let long = format!("{}tfd: 123456\n", " ".repeat(FDINFO_BYTES as usize - 8));
+        assert!(read_info(long.as_bytes()).members.is_empty());
+        assert!(read_info(row.as_bytes()).complete);
+        assert!(!file_info(std::process::id() as i32, 1, i32::MAX).complete);
     }
 
     proptest! {

@@ -28,7 +28,7 @@ pub use files::open_as_seen_by;
 pub use many::each_with_deadline;
 pub use maps::{Module, Modules};
 pub use memory::ProcessMemory;
-pub use others::{PipeEnd, children, command, file_lock_holder, innermost_id, parent, pipe_holders};
+pub use others::{PipeEnd, children, command, file_lock_holder, id_at_level, parent, pipe_holders};
 pub use process::{Process, ProcessFacts};
 pub use sockets::{Socket, find_sockets};
 pub use stop::{StopError, StopFailure, StopRequest, StoppedThread};

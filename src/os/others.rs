@@ -145,9 +145,9 @@ pub fn parent(pid: i32) -> Option<i32> {
     Status::read(pid)?.field("PPid:")?.parse().ok().filter(|pid| *pid > 0)
 }
 
-/// The id of a process in its own PID namespace.
-pub fn innermost_id(pid: i32) -> Option<i32> {
-    Status::read(pid)?.field("NSpid:").map(parse_ids)?.last().copied()
+/// The id of a process in the PID namespace that is so many levels below ours; it may have one of its own further below.
+pub fn id_at_level(pid: i32, level: usize) -> Option<i32> {
+    Status::read(pid)?.field("NSpid:").map(parse_ids)?.get(level).copied()
 }
 
 /// What a process is, in a few words: its command line where that can be read without waiting, else its name.

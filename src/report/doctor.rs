@@ -140,7 +140,7 @@ fn advice(error: &FindError) -> Vec<String> {
             "install debug information for this very build (a -dbg or debuginfo package), which tells where things are"
         }
         FindError::NotInitialised { .. } => "try again when it is up",
-        FindError::NotPython { .. } => "list the Python processes: pyattach ps",
+        FindError::NotPython { .. } | FindError::ShutDown { .. } => "list the Python processes: pyattach ps",
         FindError::Os(OsError::Denied { refusal, .. }) => return refusal.advice(),
         _ => return Vec::new(),
     };
@@ -150,7 +150,9 @@ fn advice(error: &FindError) -> Vec<String> {
 fn of_find_error(error: &FindError) -> Diagnosis {
     match error {
         FindError::Unsupported { .. } | FindError::ThirtyTwoBit | FindError::Misfit { .. } => Diagnosis::Unsupported,
-        FindError::NotPython { .. } | FindError::NotInitialised { .. } => Diagnosis::NotPython,
+        FindError::NotPython { .. } | FindError::NotInitialised { .. } | FindError::ShutDown { .. } => {
+            Diagnosis::NotPython
+        }
         FindError::Os(OsError::Denied { .. }) => Diagnosis::Refused,
         FindError::Os(OsError::Gone(_) | OsError::NoSuchProcess(_)) => Diagnosis::NoProcess,
         _ => Diagnosis::Unknown,

@@ -238,7 +238,7 @@ fn not_read(row: &mut PsProcess, pid: i32, error: FindError) {
             row.runtime = Some("32-bit".to_owned());
             ProblemKind::Note
         }
-        FindError::NotInitialised { .. } => ProblemKind::Note,
+        FindError::NotInitialised { .. } | FindError::ShutDown { .. } => ProblemKind::Note,
         _ => ProblemKind::Unreadable,
     };
     let message = match find_error(pid, error) {

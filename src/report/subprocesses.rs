@@ -74,9 +74,10 @@ impl From<StackError> for ProcessError {
             StackError::Process(OsError::Denied { .. }) => "refused",
             StackError::Process(OsError::Gone(_) | OsError::NoSuchProcess(_) | OsError::Zombie { .. }) => "gone",
             StackError::Process(OsError::KernelThread { .. }) => "not_python",
-            StackError::Find { source: FindError::NotPython { .. } | FindError::NotInitialised { .. }, .. } => {
-                "not_python"
-            }
+            StackError::Find {
+                source: FindError::NotPython { .. } | FindError::NotInitialised { .. } | FindError::ShutDown { .. },
+                ..
+            } => "not_python",
             StackError::Find { .. } => "unsupported",
             StackError::Timeout { .. } => "timeout",
             _ => "failed",

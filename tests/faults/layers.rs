@@ -29,7 +29,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Runs pyattach behind a wrapper that takes rights away.
-fn behind(wrapper: &[&str], arguments: &[&str]) -> Result<attach::Answer, Failed> {
+pub(crate) fn behind(wrapper: &[&str], arguments: &[&str]) -> Result<attach::Answer, Failed> {
     let (_directory, binary) = binary_for_all()?;
     let (program, options) = wrapper.split_first().ok_or("no wrapper")?;
     let mut command = Command::new(program);
@@ -38,7 +38,7 @@ fn behind(wrapper: &[&str], arguments: &[&str]) -> Result<attach::Answer, Failed
 }
 
 /// The findings of `doctor --json`, valid by their schema.
-fn diagnose(wrapper: &[&str], pid: i32, code: i32) -> Result<Value, Failed> {
+pub(crate) fn diagnose(wrapper: &[&str], pid: i32, code: i32) -> Result<Value, Failed> {
     let answer = behind(wrapper, &["doctor", &pid.to_string(), "--json"])?;
     answer.ensure_code(&[code])?;
     let found = answer.json()?;
@@ -48,19 +48,19 @@ fn diagnose(wrapper: &[&str], pid: i32, code: i32) -> Result<Value, Failed> {
 }
 
 /// The layers with a verdict, but for that which only sums up.
-fn layers<'f>(found: &'f Value, verdict: &str) -> Vec<&'f str> {
+pub(crate) fn layers<'f>(found: &'f Value, verdict: &str) -> Vec<&'f str> {
     let checks = found["checks"].as_array().into_iter().flatten();
     let fitting = checks.filter(|check| check["verdict"] == verdict && check["layer"] != "memory");
     fitting.filter_map(|check| check["layer"].as_str()).collect()
 }
 
-fn seen<'f>(found: &'f Value, layer: &str) -> &'f str {
+pub(crate) fn seen<'f>(found: &'f Value, layer: &str) -> &'f str {
     let check = found["checks"].as_array().into_iter().flatten().find(|check| check["layer"] == layer);
     check.and_then(|check| check["seen"].as_str()).unwrap_or_default()
 }
 
 /// `doctor` names the layer and no other; `stack` gives the same reason, with the threads that `/proc` shows.
-fn ensure_refused(wrapper: &[&str], pid: i32, layer: &str, advice: &str) -> Outcome {
+pub(crate) fn ensure_refused(wrapper: &[&str], pid: i32, layer: &str, advice: &str) -> Outcome {
     let found = diagnose(wrapper, pid, 3)?;
     ensure!(found["diagnosis"] == "refused" && layers(&found, "refuses") == [layer], "not {layer}: {found}");
     let answer = behind(wrapper, &["stack", &pid.to_string(), "--json"])?;

@@ -7,8 +7,11 @@ mod layers;
 mod listing;
 mod namespaces;
 mod refused;
+mod sandboxes;
+mod shut_down;
 #[path = "../support/mod.rs"]
 mod support;
+mod unread;
 
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -32,6 +35,9 @@ fn main() -> ExitCode {
         ("listing", listing::TESTS),
         ("namespaces", namespaces::TESTS),
         ("refused", refused::TESTS),
+        ("sandboxes", sandboxes::TESTS),
+        ("shut_down", shut_down::TESTS),
+        ("unread", unread::TESTS),
     ] {
         trials.extend(tests.iter().map(|(name, run)| Trial::test(format!("faults::{group}::{name}"), *run)));
     }

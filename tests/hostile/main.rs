@@ -8,6 +8,7 @@ mod elf;
 mod floods;
 mod healthy;
 mod library_values;
+mod locks;
 mod python;
 mod ram;
 mod random;

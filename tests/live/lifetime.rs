@@ -231,8 +231,18 @@ fn uninterruptible(interpreter: &Interpreter, stage: &Stage) -> Outcome {
         if answer.status.success() {
             compare::ensure_same(interpreter, &target, &seen)?;
         }
+        let wait = seen["threads"][0]["wait"]["text"].as_str().unwrap_or_default();
+        ensure!(wait.contains("a child") && wait.contains("to start its program or end"), "it waits for {wait:?}");
         kernel::ensure_left_alone(target.pid)?;
     }
+    let mut doctor = Command::new(attach::BINARY);
+    doctor.args(["doctor", &target.pid.to_string(), "--json"]);
+    let found = attach::run(doctor)?.json()?;
+    let state = found["checks"].as_array().into_iter().flatten().find(|check| check["layer"] == "state");
+    let told = state.is_some_and(|check| {
+        check["verdict"] == "limits" && check["seen"].as_str().is_some_and(|seen| seen.contains("uninterruptible"))
+    });
+    ensure!(told, "doctor does not say so: {found}");
     let _opened = gate.open()?;
     let status = target.finish()?;
     ensure!(status.success(), "the target does not end as it should: {status}");

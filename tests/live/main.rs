@@ -4,6 +4,7 @@
 //! (own GILs before 3.12) has no test there, by the `exists` function beside it. A missing interpreter is a failed test.
 #![allow(clippy::indexing_slicing, reason = "an absent key of a JSON value reads as null")]
 
+mod blocked;
 mod churn;
 mod embedded;
 mod gil;
@@ -68,7 +69,7 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         trials.push(Trial::test(name, move || shapes::run(shape, &interpreter, &stage)));
     }
     let scenarios = [gil::SCENARIOS, lifetime::SCENARIOS, output::SCENARIOS, churn::SCENARIOS, pyspy::SCENARIOS];
-    let more = [samples::SCENARIOS, listing::SCENARIOS, waits::SCENARIOS, values::SCENARIOS];
+    let more = [samples::SCENARIOS, listing::SCENARIOS, waits::SCENARIOS, values::SCENARIOS, blocked::SCENARIOS];
     let scenarios = scenarios.into_iter().chain(more);
     for scenario in scenarios.flatten().filter(|scenario| (scenario.exists)(interpreter)) {
         let (interpreter, stage) = (Arc::clone(interpreter), Arc::clone(stage));

@@ -26,18 +26,8 @@ const FIELDS: &[&str] =
 /// Threads that wait, each for a reason of its own.
 fn family(interpreter: &Interpreter, stage: &Stage, name: &str) -> Outcome {
     let target = Target::start(interpreter, stage, &["waiting.py", name])?;
-    kernel::wait_for_rest(target.pid)?;
+    ensure_waits(target.pid, &target.expect)?;
     let seen = attach::snapshot(target.pid, &[])?;
-    ensure!(seen["snapshot"]["mode"] == "none", "stopped an idle process: {}", seen["snapshot"]);
-    let mut differences = Vec::new();
-    for (name, said) in target.expect.as_object().ok_or("no waits")? {
-        let threads = seen["threads"].as_array().into_iter().flatten();
-        let thread = threads.clone().find(|thread| thread["name"] == name.as_str());
-        let thread = thread.ok_or_else(|| format!("no thread {name}"))?;
-        differences.extend(differences_of(said, &thread["wait"]).into_iter().map(|what| format!("{name}: {what}")));
-        ensure!(thread["cpu_ms"].is_u64(), "{name}: no CPU time");
-    }
-    ensure!(differences.is_empty(), "{}", differences.join("\n"));
     let plain = attach::snapshot(target.pid, &["--no-waits"])?;
     let told = plain["threads"].as_array().into_iter().flatten().any(|thread| thread.get("wait").is_some());
     ensure!(!told, "--no-waits shows waits");
@@ -45,6 +35,28 @@ fn family(interpreter: &Interpreter, stage: &Stage, name: &str) -> Outcome {
     let lines = text.lines().filter(|line| line.starts_with("  waits: ")).count();
     ensure!(lines == seen["threads"].as_array().map_or(0, Vec::len), "{lines} lines of waits:\n{text}");
     Ok(())
+}
+
+/// Looks at an idle process, whose threads wait as they have said.
+pub(crate) fn ensure_waits(pid: i32, expect: &Value) -> Outcome {
+    kernel::wait_for_rest(pid)?;
+    let seen = attach::snapshot(pid, &[])?;
+    ensure!(seen["snapshot"]["mode"] == "none", "stopped an idle process: {}", seen["snapshot"]);
+    let differences = differences(expect, &seen)?;
+    ensure!(differences.is_empty(), "{}", differences.join("\n"));
+    Ok(())
+}
+
+/// What of the waits, by the threads' names, is not as it was said.
+pub(crate) fn differences(expect: &Value, seen: &Value) -> Result<Vec<String>, Failed> {
+    let mut differences = Vec::new();
+    for (name, said) in expect.as_object().ok_or("no waits")? {
+        let thread = seen["threads"].as_array().into_iter().flatten().find(|thread| thread["name"] == name.as_str());
+        let thread = thread.ok_or_else(|| format!("no thread {name}"))?;
+        differences.extend(differences_of(said, &thread["wait"]).into_iter().map(|what| format!("{name}: {what}")));
+        ensure!(thread["cpu_ms"].is_u64(), "{name}: no CPU time");
+    }
+    Ok(differences)
 }
 
 fn differences_of(said: &Value, seen: &Value) -> Vec<String> {

@@ -202,7 +202,11 @@ fn seccomp(evidence: &Evidence) -> Check {
     advice.push(
         "or a seccomp profile that allows ptrace and process_vm_readv: --security-opt seccomp=PROFILE".to_owned(),
     );
-    Check::new(Layer::Seccomp, verdict, format!("{filter}; the call {} is refused", refused.join(" and "))).with(advice)
+    let calls = match refused.as_slice() {
+        [call] => format!("the call {call} is refused"),
+        calls => format!("the calls {} are refused", calls.join(" and ")),
+    };
+    Check::new(Layer::Seccomp, verdict, format!("{filter}; {calls}")).with(advice)
 }
 
 /// Access is refused, and nothing that was seen explains it.
@@ -223,17 +227,22 @@ fn blame_the_rest(evidence: &Evidence, checks: &mut Vec<Check>) {
         ),
         _ => (
             Layer::Lsm,
-            "user and capabilities suffice, so a security module or a seccomp filter refuses",
+            match evidence.seccomp {
+                true => "user and capabilities suffice, so a security module or a seccomp filter refuses",
+                false => "user and capabilities suffice, so a security module refuses",
+            },
             vec![
                 "look for a denial in the kernel's log (dmesg, audit.log): AppArmor or SELinux must allow ptrace"
                     .to_owned(),
                 "docker: --security-opt apparmor=unconfined".to_owned(),
+                "if pyattach was started in a sandbox made of Landlock, start it outside".to_owned(),
             ],
         ),
     };
     let told = checks.iter().find(|check| check.layer == layer).map(|check| check.seen.clone());
     let seen = match told.filter(|_| layer == Layer::Lsm) {
-        Some(told) => format!("{seen} ({told})"),
+        Some(told) if confined => format!("{seen} ({told})"),
+        Some(_) => format!("{seen}, one that leaves no label to be seen, such as Landlock"),
         None => seen.to_owned(),
     };
     checks.retain(|check| check.layer != layer);

@@ -4,7 +4,7 @@ use super::files::{Described, SHOWN, descriptor};
 use super::memory::{self, Limit};
 use super::words::{aside, list, time};
 use super::{Sleeper, Waiting};
-use crate::os::{Call, FileKind, PipeEnd, children, command, file_lock_holder, innermost_id, parent, pipe_holders};
+use crate::os::{Call, FileKind, PipeEnd, children, command, file_lock_holder, id_at_level, parent, pipe_holders};
 use crate::report::model::Wait;
 
 /// `POLLIN` and `POLLOUT` (`poll(2)`).
@@ -13,8 +13,9 @@ const POLLOUT: i16 = 4;
 /// `F_SETLKW` and `F_OFD_SETLKW` (`fcntl(2)`).
 const F_SETLKW: i32 = 7;
 const F_OFD_SETLKW: i32 = 38;
-/// `P_PID` and `P_PIDFD` (`waitid(2)`).
+/// `P_PID`, `P_PGID` and `P_PIDFD` (`waitid(2)`).
 const P_PID: i32 = 1;
+const P_PGID: i32 = 2;
 const P_PIDFD: i32 = 3;
 /// Processes named at the other end of a pipe.
 const HOLDERS: usize = 3;
@@ -33,7 +34,8 @@ impl Waiting<'_> {
             Some("flock") => self.of_file_lock(*tid, call, "FLOCK"),
             Some("fcntl") if call.int(1) == F_SETLKW => self.of_file_lock(*tid, call, "POSIX"),
             Some("fcntl") if call.int(1) == F_OFD_SETLKW => self.of_file_lock(*tid, call, "OFDLCK"),
-            Some("pause" | "rt_sigsuspend" | "rt_sigtimedwait") => Wait::of_text("a signal"),
+            Some("pause" | "rt_sigsuspend") => Wait::of_text("a signal"),
+            Some("rt_sigtimedwait") => Wait::of_text(format!("a signal{}", aside(&[limit_words(limit)]))),
             Some("vfork") => Wait::of_text("a child made by vfork to start its program or end"),
             Some("clone" | "clone3") => Wait::of_text("a child to start its program or end, or a process to be made"),
             Some("restart_syscall") => {
@@ -97,7 +99,9 @@ impl Waiting<'_> {
         near.extend(parent(self.pid));
         // A full pipe is worth a look at all processes; a thread that waits for input often is only idle.
         let found = pipe_holders(inode, end, &near, writes, HOLDERS, self.deadline);
-        let Some(found) = found else { return (String::new(), None) };
+        let Some(found) = found else {
+            return (if writes { ", whose reader was not found" } else { "" }.to_owned(), None);
+        };
         let pid = found.iter().copied().find(|pid| *pid != self.pid).or(found.first().copied());
         let own = self.pid;
         let mut named = |pid: &i32| if *pid == own { "this process".to_owned() } else { self.named_process(*pid) };
@@ -152,11 +156,14 @@ impl Waiting<'_> {
 
     fn of_epoll(&mut self, tid: i32, call: &Call, limit: Limit) -> Wait {
         let fd = call.int(0);
-        let fds = self.files.info(tid, fd).members.clone();
-        let members = match fds.as_slice() {
-            [] => String::new(),
-            [_] => format!("1 fd: {}; ", self.members(tid, &fds, 1)),
-            _ => format!("{} fds: {}; ", fds.len(), self.members(tid, &fds, fds.len())),
+        let info = self.files.info(tid, fd);
+        let (fds, complete) = (info.members.clone(), info.complete);
+        let members = match (fds.as_slice(), complete) {
+            ([], true) => "no fds; ".to_owned(),
+            ([], false) => "its fds could not be read; ".to_owned(),
+            ([_], true) => format!("1 fd: {}; ", self.members(tid, &fds, 1)),
+            (_, true) => format!("{} fds: {}; ", fds.len(), self.members(tid, &fds, fds.len())),
+            (_, false) => format!("{} fds or more: {}; ", fds.len(), self.members(tid, &fds, fds.len())),
         };
         let text = format!("epoll_wait on fd {fd} ({members}{})", limit_words(limit));
         Wait { text, fd: Some(fd), ..Wait::default() }
@@ -176,26 +183,32 @@ impl Waiting<'_> {
 
     fn of_child(&mut self, tid: i32, call: &Call) -> Wait {
         let name = call.name().unwrap_or_default();
-        let wanted = match (name, call.int(0)) {
-            ("waitid", P_PID) => Some(call.int(1)),
-            ("waitid", P_PIDFD) => self.files.info(tid, call.int(1)).pid.and_then(innermost_id),
-            ("waitid", _) => None,
-            (_, pid) => Some(pid).filter(|pid| *pid > 0),
+        // Numbers are those of the target's PID namespace, but a pidfd is told in those of ours.
+        let (own, ours) = match (name, call.int(0)) {
+            ("waitid", P_PID) => (Some(call.int(1)), None),
+            ("waitid", P_PIDFD) => (None, self.files.info(tid, call.int(1)).pid),
+            ("waitid", P_PGID) => return Wait::of_text(format!("{name} for {}", group_words(call.int(1)))),
+            ("waitid", _) | (_, -1) => return Wait::of_text(format!("{name} for any child")),
+            (_, group @ ..=0) => return Wait::of_text(format!("{name} for {}", group_words(group.saturating_neg()))),
+            (_, pid) => (Some(pid), None),
         };
-        let Some(own) = wanted else { return Wait::of_text(format!("{name} for any child")) };
-        // The number is that of the target's PID namespace.
-        let foreign = self.facts.ns_pids.len() > 1;
-        let pid = match foreign {
-            false => Some(own),
-            true => {
+        let level = self.facts.ns_pids.len().saturating_sub(1);
+        let pid = match own {
+            None => ours,
+            Some(own) if level == 0 => Some(own),
+            Some(own) => {
                 let all = children(self.pid, tid).into_iter().chain(children(self.pid, self.pid));
-                all.into_iter().find(|child| innermost_id(*child) == Some(own))
+                all.into_iter().find(|child| id_at_level(*child, level) == Some(own))
             }
         };
-        let text = match (pid, pid.and_then(command)) {
-            (Some(pid), Some(command)) => format!("{name} for child {pid} ({command})"),
-            (Some(pid), None) => format!("{name} for child {pid}"),
-            (None, _) => format!("{name} for child {own} of its PID namespace"),
+        let inside = own.filter(|_| level > 0).map(|own| format!(", {own} in its PID namespace")).unwrap_or_default();
+        let text = match (pid, own) {
+            (Some(pid), _) => match command(pid) {
+                Some(command) => format!("{name} for child {pid}{inside} ({command})"),
+                None => format!("{name} for child {pid}{inside}"),
+            },
+            (None, Some(own)) => format!("{name} for child {own} of its PID namespace"),
+            (None, None) => format!("{name} for the child of a pidfd that could not be read"),
         };
         Wait { text, pid, ..Wait::default() }
     }
@@ -241,6 +254,14 @@ fn verb(name: &str) -> &str {
         "readv" | "pread64" | "preadv" | "preadv2" => "read",
         "writev" | "pwrite64" | "pwritev" | "pwritev2" => "write",
         name => name,
+    }
+}
+
+/// Any child of a process group; 0 is the caller's own (`wait(2)`).
+fn group_words(group: i32) -> String {
+    match group {
+        0 => "any child of its own process group".to_owned(),
+        group => format!("any child of process group {group}"),
     }
 }
 

@@ -106,7 +106,8 @@ impl Files {
                     left => format!("due in {}", super::words::time(std::time::Duration::from_millis(left))),
                 }));
                 wait.pid = info.pid;
-                Described { target: format!(", {kind}"), details }
+                let process = info.pid.map(|pid| format!(" of process {pid}")).unwrap_or_default();
+                Described { target: format!(", {kind}{process}"), details }
             }
         }
     }
@@ -138,8 +139,12 @@ fn describe_socket(socket: &Socket, wait: &mut Wait) -> Described {
         Some("LISTEN") | None => {}
         Some(state) => details.push(state.to_owned()),
     }
-    if socket.unsent > 0 && socket.state != Some("LISTEN") {
-        details.push(format!("{} bytes not taken by the peer", socket.unsent));
+    // The request for a connection counts as a byte, too.
+    match socket.unsent {
+        0 => {}
+        _ if matches!(socket.state, Some("LISTEN" | "SYN_SENT")) => {}
+        1 => details.push("1 byte not taken by the peer".to_owned()),
+        unsent => details.push(format!("{unsent} bytes not taken by the peer")),
     }
     Described { target, details }
 }

@@ -35,7 +35,7 @@ pub(super) fn extents(call: &Call) -> Vec<Extent> {
         "select" | "pselect6" => vec![(b, FD_SET_BYTES), (c, FD_SET_BYTES), (d, FD_SET_BYTES), time(e)],
         "epoll_pwait2" => vec![time(d)],
         "nanosleep" => vec![time(a)],
-        "clock_nanosleep" => vec![time(c)],
+        "clock_nanosleep" | "rt_sigtimedwait" => vec![time(c)],
         "connect" => vec![(b, address_bytes(c))],
         _ => Vec::new(),
     };
@@ -76,6 +76,7 @@ pub(super) fn limit(cache: &Cache<'_>, call: &Call) -> Limit {
         "pselect6" => relative(cache, e, 1),
         "epoll_pwait2" => relative(cache, d, 1),
         "nanosleep" => relative(cache, a, 1),
+        "rt_sigtimedwait" => relative(cache, c, 1),
         "clock_nanosleep" if b & TIMER_ABSTIME == 0 => relative(cache, c, 1),
         "clock_nanosleep" => absolute(cache, c, ClockId::from_raw(a as i32)),
         "futex" if b & FUTEX_COMMANDS == FUTEX_WAIT => relative(cache, d, 1),

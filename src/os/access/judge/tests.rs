@@ -104,6 +104,12 @@ fn security_modules_and_filters() {
     let label = Evidence { ours: party(0, ALL), their_label: Some("docker-default (enforce)".to_owned()), ..own() };
     assert_eq!(refusing(&label), [Layer::Lsm]);
     assert!(judge(&label).iter().any(|check| check.seen.contains("docker-default")));
+    // Without a label only the refusal itself shows.
+    let none = Evidence { their_label: None, ..label };
+    assert_eq!(refusing(&none), [Layer::Lsm]);
+    assert!(judge(&none).iter().any(|check| check.seen.contains("security module refuses, one that leaves no label")));
+    let perhaps = Evidence { seccomp: true, ..none };
+    assert!(judge(&perhaps).iter().any(|check| check.seen.contains("a security module or a seccomp filter refuses")));
     let filter = Evidence { seccomp: true, reading_oneself: Attempt::Refused, ..own() };
     assert_eq!(refusing(&filter), [Layer::Seccomp]);
     // Where memory can be read in another way, a filter only limits.
