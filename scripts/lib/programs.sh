@@ -12,6 +12,18 @@ frozen_programs() {
     rm -rf venv build ./*.spec
 }
 
+# The numpy of each interpreter that gets one: the last with the old structures, and one with the new ones.
+declare -A numpy_version=([3.11]=1.26.4 [3.13]=2.5.5)
+
+# numpy_package PYTHON SERIES DIRECTORY: the package alone, to be put on the path of an interpreter of that series.
+numpy_package() {
+    local directory=$3
+    "$1" -m venv "$directory/venv"
+    "$directory/venv/bin/pip" install -q --no-deps --only-binary :all: --python-version "$2" \
+        --target "$directory/site" "numpy==${numpy_version[$2]}"
+    rm -rf "$directory/venv"
+}
+
 # Compared with by tests, so the version counts: benches/tools.py has the same.
 py_spy_version=0.4.3
 
@@ -63,7 +75,12 @@ programs_table() {
 
 # tools_table: prints tools.tsv, the tools that tests compare pyattach with.
 tools_table() {
+    local series
     printf 'name\tkind\torigin\tcommand\n'
+    for series in "${!numpy_version[@]}"; do
+        [ ! -d "$programs/numpy-$series/site" ] ||
+            program_line "numpy-$series" package "numpy ${numpy_version[$series]} from PyPI" "$programs/numpy-$series/site"
+    done
     [ ! -x "$programs/py-spy/py-spy" ] ||
         program_line py-spy tool "py-spy $py_spy_version from PyPI" "$programs/py-spy/py-spy"
 }

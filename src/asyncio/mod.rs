@@ -3,6 +3,46 @@
 //! Everything is read from memory, together with the stacks and under the same proof. What could not be read is an error of
 //! the task it concerns.
 
+mod awaiting;
+mod chain;
+mod created;
+mod discover;
+mod edges;
 mod facts;
+mod functions;
+mod loops;
+mod offsets;
+mod read;
+mod running;
+mod tasks;
+mod types;
 
 pub use facts::*;
+pub use read::read_asyncio;
+
+use crate::base::ProblemKind;
+use crate::cpython::{AsyncioDebug, Runtime};
+use crate::interp::{Along, World};
+use crate::objects::Objects;
+use crate::target::ReadError;
+use std::time::Instant;
+
+/// Reads asyncio along with the stacks: to be given to [`snapshot`](crate::interp::snapshot).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadAsyncio {
+    /// How asyncio's C code describes itself, where it does.
+    pub debug: Option<AsyncioDebug>,
+}
+
+impl Along for ReadAsyncio {
+    type Facts = Asyncio;
+
+    fn read(&self, objects: &Objects<'_>, runtime: &Runtime, world: &World, until: Instant) -> Asyncio {
+        read_asyncio(objects, runtime, world, self.debug, until)
+    }
+
+    fn is_torn(facts: &Asyncio) -> bool {
+        facts.problems.iter().any(|problem| problem.kind == ProblemKind::Invalid)
+            || facts.tasks.iter().any(|task| matches!(task.error, Some(ReadError::Invalid(_) | ReadError::Unmapped)))
+    }
+}

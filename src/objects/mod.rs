@@ -1,11 +1,13 @@
 //! Readers of Python objects, one file a type. They take memory as it comes: every length is bounded, every pointer may be
 //! wild, and what does not fit is an error, never a guess.
 
+mod containers;
 mod dict;
 mod instance;
 mod redact;
 mod repr;
 mod scalar;
+mod slots;
 mod string;
 
 pub use dict::{Dict, Entry};
@@ -43,6 +45,8 @@ pub struct Objects<'c> {
     passed_slots: RefCell<HashMap<(Addr, &'static str), usize>>,
     /// Where instances keep their values, by their type.
     type_values: RefCell<AddrMap<TypeValues>>,
+    /// Where instances of a type keep a slot.
+    slot_offsets: RefCell<HashMap<(Addr, &'static str), Option<u64>>>,
 }
 
 impl<'c> Objects<'c> {
@@ -57,6 +61,7 @@ impl<'c> Objects<'c> {
             shared_slots: RefCell::default(),
             passed_slots: RefCell::default(),
             type_values: RefCell::default(),
+            slot_offsets: RefCell::default(),
         }
     }
 
@@ -87,7 +92,7 @@ impl<'c> Objects<'c> {
     }
 
     /// `tp_name` of a type.
-    fn name_of_type(&self, ty: Addr) -> Result<Rc<str>, ReadError> {
+    pub fn name_of_type(&self, ty: Addr) -> Result<Rc<str>, ReadError> {
         if let Some(name) = self.type_names.borrow().get(&ty) {
             return Ok(name.clone());
         }

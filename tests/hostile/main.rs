@@ -7,6 +7,7 @@ mod damage;
 mod elf;
 mod floods;
 mod healthy;
+mod library_values;
 mod locks;
 mod python;
 mod ram;

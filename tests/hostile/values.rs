@@ -13,7 +13,7 @@ use crate::python::Python;
 
 /// Far more than any of these values takes.
 const READS: usize = 200_000;
-const LIMITS: ValueLimits = ValueLimits { depth: 8, items: 40, chars: 4000, show_secrets: false };
+pub(crate) const LIMITS: ValueLimits = ValueLimits { depth: 8, items: 40, chars: 4000, show_secrets: false };
 
 /// A value.
 #[derive(Clone, Debug)]
@@ -115,7 +115,7 @@ fn with(table: &'static Table, value: &Made) -> (Python, u64) {
     (python, object)
 }
 
-fn read(python: &Python, object: u64) -> String {
+pub(crate) fn read(python: &Python, object: u64) -> String {
     let cache = Cache::new(&python.w.ram);
     let objects = Objects::new(&cache, &python.runtime.layout, python.runtime.quirks);
     let repr = Repr::new(&objects, LIMITS, Instant::now() + Duration::from_secs(60));

@@ -1,9 +1,11 @@
 //! Local variables: their names and kinds, their values as Python's own `repr` has them, secrets.
 
+use std::process::Command;
+
 use serde_json::Value;
 
-use crate::support::registry::Interpreter;
-use crate::support::stage::Stage;
+use crate::support::registry::{self, Interpreter};
+use crate::support::stage::{self, Stage};
 use crate::support::target::Target;
 use crate::support::{Failed, Outcome, attach, ensure};
 use crate::{Scenario, everywhere};
@@ -12,6 +14,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "values", exists: everywhere, run: values },
     Scenario { name: "values_of_running", exists: everywhere, run: running },
     Scenario { name: "variables", exists: everywhere, run: variables },
+    Scenario { name: "arrays", exists: has_numpy, run: arrays },
     Scenario { name: "secrets", exists: everywhere, run: secrets },
     Scenario { name: "locals_not_asked_for", exists: everywhere, run: not_asked_for },
 ];
@@ -41,12 +44,12 @@ fn local<'f>(frame: &'f Value, name: &str) -> &'f Value {
     frame["locals"].as_array().into_iter().flatten().find(|local| local["name"] == name).unwrap_or(&Value::Null)
 }
 
-fn values(interpreter: &Interpreter, stage: &Stage) -> Outcome {
-    let target = Target::start(interpreter, stage, &["values.py"])?;
+/// All values are as the program says, and there are enough of them.
+fn ensure_as_said(target: &Target, least: usize) -> Outcome {
     let seen = attach::snapshot(target.pid, ALL)?;
     let frame = frame(&seen, "hold")?;
     let expected = target.expect["values"].as_object().ok_or("nothing expected")?;
-    ensure!(expected.len() > 200, "only {} values", expected.len());
+    ensure!(expected.len() >= least, "only {} values", expected.len());
     let mut differences = Vec::new();
     for (name, text) in expected {
         let found = &local(frame, name)["repr"];
@@ -55,6 +58,30 @@ fn values(interpreter: &Interpreter, stage: &Stage) -> Outcome {
         }
     }
     ensure!(differences.is_empty(), "{} differ: said / seen:\n{}", differences.len(), differences.join("\n"));
+    Ok(())
+}
+
+/// For these there is a numpy, with the structures of 1.x and of 2.x.
+fn has_numpy(interpreter: &Interpreter) -> bool {
+    matches!(&*interpreter.name, "3.11" | "3.13")
+}
+
+fn arrays(interpreter: &Interpreter, stage: &Stage) -> Outcome {
+    let numpy = registry::tool(&format!("numpy-{}", interpreter.name))?;
+    let copy = stage::directory_in(&interpreter.root)?;
+    let mut site = numpy.clone();
+    if interpreter.is_in_chroot() {
+        let status = Command::new("cp").arg("-r").arg(&numpy).arg(copy.path()).status()?;
+        ensure!(status.success(), "cannot copy {}", numpy.display());
+        site = stage::inside(&interpreter.root, &copy.path().join("site"));
+    }
+    let target = Target::start(interpreter, stage, &["arrays.py", site.to_str().ok_or("no path")?])?;
+    ensure_as_said(&target, 50)
+}
+
+fn values(interpreter: &Interpreter, stage: &Stage) -> Outcome {
+    let target = Target::start(interpreter, stage, &["values.py"])?;
+    ensure_as_said(&target, 350)?;
     // Abbreviated: within its limits, whatever the value is.
     let seen = attach::snapshot(target.pid, &["--locals", "--locals-items", "3", "--locals-chars", "50"])?;
     for local in self::frame(&seen, "hold")?["locals"].as_array().into_iter().flatten() {
@@ -108,7 +135,7 @@ fn secrets(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     let target = Target::start(interpreter, stage, &["secrets.py"])?;
     let prefix = target.expect["secret_prefix"].as_str().ok_or("no prefix")?;
     let hidden = target.expect["secrets"].as_array().ok_or("no secrets")?;
-    ensure!(hidden.len() > 45, "only {} secrets", hidden.len());
+    ensure!(hidden.len() > 65, "only {} secrets", hidden.len());
     let hexadecimal: String = prefix.bytes().map(|byte| format!("{byte:02x}")).collect();
     for arguments in [ALL, &["--locals"], &["--locals", "--locals-chars", "30"], &[ALL, &["--json"]].concat()] {
         let answer = attach::stack(target.pid, arguments)?;
@@ -128,6 +155,10 @@ fn secrets(interpreter: &Interpreter, stage: &Stage) -> Outcome {
         ("url", "'postgres://app:<redacted>@db.example:5432/shop'"),
         ("options", "{'db_password': <redacted>, 'visible': 'see me'}"),
         ("data", "Data(password=<redacted>, visible='see me')"),
+        ("items", "dict_items([('password', <redacted>), ('api_key', <redacted>), ('visible', 'see me')])"),
+        ("values", "dict_values([<redacted>, <redacted>, 'see me'])"),
+        ("space", "namespace(token=<redacted>, visible='see me')"),
+        ("thread", "<Thread(see me, token=<redacted>, initial)>"),
         ("pairs", "[(b'authorization', <redacted>), ('cookie', <redacted>), ('see', 'me')]"),
     ] {
         let found = &local(connect, name)["repr"];

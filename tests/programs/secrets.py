@@ -1,9 +1,17 @@
 """Secrets wherever they are kept. None of them is to be seen; what is beside them is."""
 
+import array
+import asyncio
 import collections
+import contextvars
 import dataclasses
 import functools
+import queue
+import re
+import subprocess
+import sys
 import threading
+import types
 
 import truth
 
@@ -62,7 +70,25 @@ def connect(password, token=None, **options):
     long = secret("x" * 395 + " https://user:%s@h/" )
     ordered = collections.OrderedDict(token=secret())
     default = collections.defaultdict(str, secret_key=secret())
-    queue = collections.deque([secret("password=%s")])
+    line = collections.deque([secret("password=%s")])
+    queues = [queue.Queue(), queue.SimpleQueue(), queue.PriorityQueue()]
+    for one in queues:
+        one.put({"password": secret()})
+    keyed = {"password": secret(), "api_key": secret(), "visible": "see me"}
+    values, items, proxy, chain = keyed.values(), keyed.items(), types.MappingProxyType(keyed), collections.ChainMap(keyed)
+    ordered_values, space = ordered.values(), types.SimpleNamespace(token=secret(), visible="see me")
+    thread = threading.Thread(name=secret("see me, token=%s"))
+    key = contextvars.ContextVar("api_key", default=secret())
+    request = contextvars.ContextVar("request", default={"Authorization": secret()})
+    memory = memoryview(secret("password=%s").encode())
+    characters = array.array("u", secret("redis://:%s@cache/0"))
+    pattern = re.compile(secret("password=%s"))
+    found = re.search("(?<==).*", secret("password=%s"))
+    piece = re.search(b"(?<==).*", secret("password=%s").encode())
+    done = asyncio.futures._PyFuture(loop=asyncio.new_event_loop())
+    done.set_result({"cookie": secret()})
+    child = subprocess.Popen([sys.executable, "-S", "-c", "import os; os.read(0, 1)"], stdin=subprocess.PIPE)
+    child.args = ["mysql", "--password", secret(), secret("redis://:%s@cache/0")]
     method = data.__repr__
     unset_token = None
     shown = "see me"

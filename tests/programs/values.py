@@ -3,7 +3,6 @@
 Where pyattach abbreviates or writes something else, as documented, that is said here instead.
 """
 
-import array
 import collections
 import dataclasses
 import datetime
@@ -18,6 +17,7 @@ import threading
 import uuid
 
 import truth
+import values_library
 
 values = {}
 expected = {}
@@ -159,6 +159,10 @@ class Level(enum.IntEnum):
     HIGH = 10
 
 
+class Access(enum.Flag):
+    READ, WRITE, EXECUTE = 1, 2, 4
+
+
 class MyList(list):
     pass
 
@@ -213,6 +217,9 @@ def instances():
     other(mine, "%s name=%s>, count=3>" % (plain, plain))
     same(Color.RED, Color.GREEN)
     other(Level.HIGH, "<Level.HIGH: 10>")
+    other(Access.WRITE, "<Access.WRITE: 2>")
+    other(Access.EXECUTE | Access.READ, "<Access.READ|EXECUTE: 5>")
+    other(Access(0), "<Access: 0>")
     other(MyList([1, 2]), "MyList([1, 2])")
     other(MyDict(a=1), "MyDict({'a': 1})")
     other(MyInt(5), "MyInt(5)")
@@ -249,8 +256,7 @@ def library():
     owner = threading.get_ident()
     other(inner, "<locked _thread.RLock object owner=%d count=2 at %s>" % (owner, address(inner)))
     at(object(), "object")
-    at(array.array("i"), "array.array")
-    at(memoryview(b""), "memoryview")
+    values_library.fill(same, other)
 
 
 def spin(running):

@@ -1,6 +1,7 @@
 //! Functions, methods, classes, modules and `functools.partial`.
 
 use super::Writer;
+use super::types::Type;
 use crate::base::Addr;
 use crate::target::ReadError;
 use std::rc::Rc;
@@ -21,6 +22,15 @@ impl Writer<'_, '_> {
     fn qualname(&self, function: Addr) -> Result<String, ReadError> {
         let field = self.layout().value.function_qualname.ok_or(ReadError::Invalid("layout"))?;
         self.objects().checked_str(self.objects().field(function, field)?)
+    }
+
+    /// `__name__` of a function or class; `None` of anything else.
+    pub(super) fn bare_name(&mut self, object: Addr, ty: &Type) -> Result<Option<String>, ReadError> {
+        match &*ty.tp_name {
+            "function" => Ok(self.qualname(object)?.rsplit('.').next().map(str::to_owned)),
+            _ if ty.is_class() => Ok(Some(self.read_type(object)?.name().to_owned())),
+            _ => Ok(None),
+        }
     }
 
     /// `<function name at 0x…>`.

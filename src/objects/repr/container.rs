@@ -2,7 +2,7 @@
 
 use super::Writer;
 use crate::base::{Addr, FieldValue};
-use crate::objects::Objects;
+use crate::objects::{Entry, Objects};
 use crate::target::ReadError;
 use std::collections::HashMap;
 
@@ -67,15 +67,22 @@ impl Writer<'_, '_> {
             self.push("[]");
             return Ok(());
         }
-        let field = self.layout().value.list_items.ok_or(ReadError::Invalid("layout"))?;
         self.nested(object, "[...]", |writer| {
-            let start = writer.objects().field(object, field)?;
-            let bytes = writer.objects().cache.bytes(start, writer.read_items(total) * 8)?;
+            let (items, total) = writer.list_items(object)?;
             writer.push("[");
-            writer.items(&addresses(&bytes), total);
+            writer.items(&items, total);
             writer.push("]");
             Ok(())
         })
+    }
+
+    /// The first items of a list, and how many there are.
+    pub(super) fn list_items(&self, object: Addr) -> Result<(Vec<Addr>, usize), ReadError> {
+        let total = self.size(object, "list")?;
+        let field = self.layout().value.list_items.ok_or(ReadError::Invalid("layout"))?;
+        let start = self.objects().field(object, field)?;
+        let bytes = self.objects().cache.bytes(start, self.read_items(total) * 8)?;
+        Ok((addresses(&bytes), total))
     }
 
     /// The first items of a tuple, and how many there are.
@@ -103,38 +110,80 @@ impl Writer<'_, '_> {
 
     /// A dict, with these keys first, in their order.
     fn mapping(&mut self, object: Addr, first: &[Addr]) -> Result<(), ReadError> {
-        let field = self.layout().dict.ma_used.ok_or(ReadError::Invalid("layout"))?;
-        let total = usize::try_from(self.objects().field(object, field)?).map_err(|_| ReadError::Invalid("dict"))?;
-        if total == 0 {
+        if self.dict_size(object)? == 0 {
             self.push("{}");
             return Ok(());
         }
         self.nested(object, "{...}", |writer| {
-            let limit = writer.limits().items;
-            let dict = writer.objects().first_of_dict(object, limit * 2 + EMPTY_SLOTS)?;
-            let mut entries = writer.objects().in_order(&dict)?;
-            if !first.is_empty() {
-                let order: HashMap<Addr, usize> = first.iter().enumerate().map(|(at, key)| (*key, at)).collect();
-                entries.sort_by_key(|entry| order.get(&entry.key).copied().unwrap_or(usize::MAX));
-            }
             writer.push("{");
-            for (index, entry) in entries.iter().take(limit).enumerate() {
-                writer.push(if index > 0 { ", " } else { "" });
-                if writer.room() == 0 {
-                    writer.push(&format!("<{} more>", total.saturating_sub(index)));
-                    break;
-                }
-                let names_secret = writer.names_secret(entry.key);
-                let is_secret = writer.later(names_secret).ok().flatten().unwrap_or(false);
+            writer.entries(object, first, |writer, entry, is_secret| {
                 writer.object(entry.key);
                 writer.push(": ");
                 if is_secret { writer.hidden(entry.value) } else { writer.object(entry.value) }
-            }
-            let shown = entries.len().min(limit);
-            if total > shown && writer.room() > 0 {
-                writer.push(&format!(", <{} more>", total - shown));
-            }
+            })?;
             writer.push("}");
+            Ok(())
+        })
+    }
+
+    fn dict_size(&self, object: Addr) -> Result<usize, ReadError> {
+        let field = self.layout().dict.ma_used.ok_or(ReadError::Invalid("layout"))?;
+        usize::try_from(self.objects().field(object, field)?).map_err(|_| ReadError::Invalid("dict"))
+    }
+
+    /// Writes the entries of a dict, separated by commas; `one` is told whether a value is secret by its key.
+    fn entries(
+        &mut self,
+        object: Addr,
+        first: &[Addr],
+        mut one: impl FnMut(&mut Self, Entry, bool),
+    ) -> Result<(), ReadError> {
+        let (total, limit) = (self.dict_size(object)?, self.limits().items);
+        let dict = self.objects().first_of_dict(object, limit * 2 + EMPTY_SLOTS)?;
+        let mut entries = self.objects().in_order(&dict)?;
+        if !first.is_empty() {
+            let order: HashMap<Addr, usize> = first.iter().enumerate().map(|(at, key)| (*key, at)).collect();
+            entries.sort_by_key(|entry| order.get(&entry.key).copied().unwrap_or(usize::MAX));
+        }
+        for (index, entry) in entries.iter().take(limit).enumerate() {
+            self.push(if index > 0 { ", " } else { "" });
+            if self.room() == 0 {
+                self.push(&format!("<{} more>", total.saturating_sub(index)));
+                break;
+            }
+            let names_secret = self.names_secret(entry.key);
+            let is_secret = self.later(names_secret).ok().flatten().unwrap_or(false);
+            one(self, *entry, is_secret);
+        }
+        let shown = entries.len().min(limit);
+        if total > shown && self.room() > 0 {
+            self.push(&format!(", <{} more>", total - shown));
+        }
+        Ok(())
+    }
+
+    /// `dict_keys(['a'])`, `dict_values([1])`, `dict_items([('a', 1)])`, and those of an `OrderedDict`, whose names begin with
+    /// an `o`: `_PyDictViewObject { dv_dict }` (`Include/cpython/dictobject.h`).
+    pub(super) fn view(&mut self, object: Addr, name: &str) -> Result<(), ReadError> {
+        let dict: Addr = self.word(object, 0)?;
+        let first = if name.starts_with('o') { self.ordered_keys(dict)? } else { Vec::new() };
+        let what = name.rsplit('_').next().unwrap_or_default();
+        self.nested(object, &format!("{name}([...])"), |writer| {
+            writer.push(&format!("{name}(["));
+            writer.entries(dict, &first, |writer, entry, is_secret| {
+                writer.push(if what == "items" { "(" } else { "" });
+                if what != "values" {
+                    writer.object(entry.key);
+                }
+                writer.push(if what == "items" { ", " } else { "" });
+                match what {
+                    "keys" => {}
+                    _ if is_secret => writer.hidden(entry.value),
+                    _ => writer.object(entry.value),
+                }
+                writer.push(if what == "items" { ")" } else { "" });
+            })?;
+            writer.push("])");
             Ok(())
         })
     }
@@ -200,23 +249,9 @@ impl Writer<'_, '_> {
     /// `dequeobject { leftblock, rightblock, leftindex, rightindex, state, maxlen }` behind a variable-sized header, of
     /// blocks `{ leftlink, data[64], rightlink }` (`Modules/_collectionsmodule.c`).
     pub(super) fn deque(&mut self, object: Addr) -> Result<(), ReadError> {
-        let total = self.size(object, "deque")?;
         self.nested(object, "deque([...])", |writer| {
-            let mut block: Addr = writer.word(object, 8)?;
-            let mut index = writer.word::<u64>(object, 24)? as usize;
             let maxlen: i64 = writer.word(object, 48)?;
-            let mut items = Vec::new();
-            while items.len() < writer.read_items(total) {
-                if index >= DEQUE_BLOCK {
-                    let right = writer.objects().cache.bytes(block.offset(8 + DEQUE_BLOCK as u64 * 8), 8)?;
-                    block = Addr::from_bytes(&right).unwrap_or_default();
-                    index = 0;
-                }
-                let count = (DEQUE_BLOCK - index).min(writer.read_items(total) - items.len());
-                let bytes = writer.objects().cache.bytes(block.offset(8 + index as u64 * 8), count * 8)?;
-                items.extend(addresses(&bytes));
-                index += count;
-            }
+            let (items, total) = writer.deque_items(object)?;
             writer.push("deque([");
             writer.items(&items, total);
             writer.push("]");
@@ -226,6 +261,26 @@ impl Writer<'_, '_> {
             writer.push(")");
             Ok(())
         })
+    }
+
+    /// The first items of a deque, and how many there are.
+    pub(super) fn deque_items(&self, object: Addr) -> Result<(Vec<Addr>, usize), ReadError> {
+        let total = self.size(object, "deque")?;
+        let mut block: Addr = self.word(object, 8)?;
+        let mut index = self.word::<u64>(object, 24)? as usize;
+        let mut items = Vec::new();
+        while items.len() < self.read_items(total) {
+            if index >= DEQUE_BLOCK {
+                let right = self.objects().cache.bytes(block.offset(8 + DEQUE_BLOCK as u64 * 8), 8)?;
+                block = Addr::from_bytes(&right).unwrap_or_default();
+                index = 0;
+            }
+            let count = (DEQUE_BLOCK - index).min(self.read_items(total) - items.len());
+            let bytes = self.objects().cache.bytes(block.offset(8 + index as u64 * 8), count * 8)?;
+            items.extend(addresses(&bytes));
+            index += count;
+        }
+        Ok((items, total))
     }
 
     /// A word of an instance of a subtype of `dict`, so many words behind what a dict has.
@@ -248,9 +303,20 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    /// `PyODictObject`: the dict, then the first of the nodes `{ key, hash, next, previous }` that have the order
-    /// (`Objects/odictobject.c`).
+    /// `OrderedDict({'a': 1})`.
     pub(super) fn ordered_dict(&mut self, object: Addr) -> Result<(), ReadError> {
+        let keys = self.ordered_keys(object)?;
+        self.push("OrderedDict(");
+        if !keys.is_empty() {
+            self.mapping(object, &keys)?;
+        }
+        self.push(")");
+        Ok(())
+    }
+
+    /// The first keys in order. `PyODictObject`: the dict, then the first of the nodes `{ key, hash, next, previous }`
+    /// (`Objects/odictobject.c`).
+    fn ordered_keys(&self, object: Addr) -> Result<Vec<Addr>, ReadError> {
         let mut node = self.behind_dict(object, 0)?;
         let mut keys = Vec::new();
         while !node.is_null() && keys.len() < self.limits().items {
@@ -258,11 +324,6 @@ impl Writer<'_, '_> {
             keys.push(Addr::from_bytes(&bytes).unwrap_or_default());
             node = bytes.get(16..).and_then(Addr::from_bytes).unwrap_or_default();
         }
-        self.push("OrderedDict(");
-        if !keys.is_empty() {
-            self.mapping(object, &keys)?;
-        }
-        self.push(")");
-        Ok(())
+        Ok(keys)
     }
 }

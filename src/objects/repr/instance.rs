@@ -1,8 +1,9 @@
 //! Instances of classes made by class statements: their attributes, wherever they are, enumerations, data classes, named
 //! tuples, exceptions.
 
-use super::Writer;
+use super::classes::Class;
 use super::types::{Shape, Type};
+use super::{MOST_NAMES, Writer};
 use crate::base::{Addr, FieldValue};
 use crate::target::ReadError;
 use std::rc::Rc;
@@ -11,9 +12,6 @@ use std::rc::Rc;
 const OBJECT_EX: i32 = 16;
 /// Entries of a class's namespace that are looked through for slots.
 const CLASS_ENTRIES: usize = 2000;
-
-/// Attributes of an instance that are looked at, to say how many there are beside those that are shown.
-const MOST_ATTRIBUTES: usize = 1000;
 
 /// Names with values.
 pub(super) type Attributes = Vec<(Rc<str>, Addr)>;
@@ -24,10 +22,21 @@ impl Writer<'_, '_> {
         if !ty.is_heap() {
             return self.plain(object, ty);
         }
-        let attributes = self.attributes(object, ty)?;
-        if let Some(result) = self.of_library(ty, &attributes) {
-            return result;
+        let class = self.shape(ty).map(|shape| shape.class);
+        if class == Err(ReadError::Deferred) {
+            // Most are not of the library: what they need then is asked for at the same time.
+            self.attributes(object, ty)?;
         }
+        if let Some(class) = class? {
+            let start = self.out.len();
+            match self.of_class(object, ty, class) {
+                Ok(()) => return Ok(()),
+                Err(ReadError::Deferred) => return Err(ReadError::Deferred),
+                // It is not as the library leaves it, as while it is made: shown as any other.
+                Err(_) => self.out.truncate(start),
+            }
+        }
+        let attributes = self.attributes(object, ty)?;
         let plain = format!("<{} at {object}>", ty.full_name());
         if attributes.is_empty() {
             self.push(&plain);
@@ -61,7 +70,7 @@ impl Writer<'_, '_> {
         }
         let shape = self.shape(ty);
         // Asked for at the same time as what the type says.
-        let attributes = self.objects().named_attributes(object, MOST_ATTRIBUTES);
+        let attributes = self.objects().named_attributes(object, MOST_NAMES);
         let mut found = Vec::new();
         for (name, at) in &shape?.slots {
             let word = self.objects().cache.bytes(object.offset(*at), 8)?;
@@ -94,10 +103,12 @@ impl Writer<'_, '_> {
     fn read_shape(&mut self, ty: &Type) -> Result<Shape, ReadError> {
         let behind = ty.basicsize.max(0) as u64;
         let mut slots = Vec::new();
+        let mut class = None;
         for base in self.mro(ty.address)?.into_iter().rev() {
             slots.extend(self.slots(base)?.into_iter().filter(|(_, at)| *at < behind));
+            class = Class::of(&*self.read_type(base)?).or(class);
         }
-        Ok(Shape { slots, fields: self.data_fields(ty)? })
+        Ok(Shape { slots, fields: self.data_fields(ty)?, class })
     }
 
     /// Names and offsets of the `__slots__` that a class itself has: its namespace holds a `PyMemberDescrObject` for each,
@@ -167,8 +178,8 @@ impl Writer<'_, '_> {
         };
         let name = match &*self.objects().type_name(name)? {
             "str" => self.objects().checked_str(name)?,
-            // A combination of flags without a name.
-            _ => String::new(),
+            // A combination of flags, which has a name from 3.11 on only.
+            _ => self.flag_names(ty, value)?,
         };
         self.push("<");
         self.push_name(ty.name());
@@ -178,6 +189,28 @@ impl Writer<'_, '_> {
         self.named_value(&name, value);
         self.push(">");
         Ok(())
+    }
+
+    /// `R|W`: the flags of one bit each that a value is made of, in the order of their definition; empty when it has others.
+    fn flag_names(&mut self, ty: &Type, value: Addr) -> Result<String, ReadError> {
+        let Ok(mut rest) = self.number(value) else { return Ok(String::new()) };
+        let Some(members) = self.class_attribute(ty.address, "_member_map_")? else { return Ok(String::new()) };
+        let mut names = Vec::new();
+        for (name, member) in self.named_entries(members)? {
+            let value = self.own(member, ["_value_"]);
+            let [Some(value)] = self.later(value)?.unwrap_or_default() else { continue };
+            let number = self.number(value);
+            let bits = self.later(number)?.unwrap_or_default();
+            if bits.count_ones() == 1 && rest & bits == bits {
+                names.push(name);
+                rest -= bits;
+            }
+        }
+        match (self.deferred, rest) {
+            (true, _) => Err(ReadError::Deferred),
+            (false, 0) => Ok(names.join("|")),
+            (false, _) => Ok(String::new()),
+        }
     }
 
     /// `Point(x=1, y=2)`: subclasses of `tuple` with `_fields`; others as `Class((1, 2))`.

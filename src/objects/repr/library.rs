@@ -1,6 +1,7 @@
 //! Types of the standard library that have a way of writing of their own: `Decimal`, locks, `Path`, `UUID`.
 
 use super::Writer;
+use super::instance::Attributes;
 use super::types::Type;
 use crate::base::{Addr, FieldValue};
 use crate::target::ReadError;
@@ -43,14 +44,20 @@ impl Writer<'_, '_> {
     /// `<locked _thread.lock object at 0x…>`. Up to 3.13 `{ lock_lock, in_weakreflist, char locked }`, then a `PyMutex`,
     /// whose lowest bit says that it is held (`Modules/_threadmodule.c`).
     pub(super) fn lock(&mut self, object: Addr, ty: &Rc<Type>) -> Result<(), ReadError> {
+        let Some(locked) = self.is_locked(object, ty)? else { return self.plain(object, ty) };
+        let word = if locked { "locked" } else { "unlocked" };
+        self.push(&format!("<{word} _thread.lock object at {object}>"));
+        Ok(())
+    }
+
+    /// Whether a `_thread.lock` is held; `None` when it is laid out in another way.
+    pub(super) fn is_locked(&self, object: Addr, ty: &Type) -> Result<Option<bool>, ReadError> {
         let at = match self.size_behind_header(ty) {
             24 => 16,
             8 => 0,
-            _ => return self.plain(object, ty),
+            _ => return Ok(None),
         };
-        let word = if self.word::<u8>(object, at)? & 1 != 0 { "locked" } else { "unlocked" };
-        self.push(&format!("<{word} _thread.lock object at {object}>"));
-        Ok(())
+        Ok(Some(self.word::<u8>(object, at)? & 1 != 0))
     }
 
     /// `{ rlock_lock, owner, count, in_weakreflist }` up to 3.13, then `_PyRecursiveMutex { PyMutex, thread, level }`, with
@@ -70,30 +77,56 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    /// Classes written in Python; `None` for others.
-    pub(super) fn of_library(&mut self, ty: &Type, attributes: &[(Rc<str>, Addr)]) -> Option<Result<(), ReadError>> {
-        let find = |name: &str| attributes.iter().find(|(own, _)| **own == *name).map(|(_, value)| *value);
-        match (ty.module(), ty.qualname()) {
-            ("uuid", "UUID") => Some(self.uuid(find("int")?)),
-            // `_str` is there once it was asked for.
-            ("pathlib" | "pathlib._local", name) if name.ends_with("Path") => {
-                match (find("_str"), find("_raw_paths")) {
-                    (Some(text), _) => Some(self.call(name, text)),
-                    (None, Some(parts)) => Some(self.raw_path(name, parts)),
-                    _ => None,
-                }
-            }
-            _ => None,
-        }
-    }
-
-    fn uuid(&mut self, number: Addr) -> Result<(), ReadError> {
-        let Ok(int) = self.objects().big_int(number)? else { return Err(ReadError::Invalid("UUID")) };
+    /// `UUID('1234…')`.
+    pub(super) fn uuid(&mut self, object: Addr, ty: &Rc<Type>) -> Result<(), ReadError> {
+        let attributes = self.attributes(object, ty)?;
+        let Ok(int) = self.objects().big_int(find(&attributes, "int")?)? else {
+            return Err(ReadError::Invalid("UUID"));
+        };
         let number: u128 = int.decimal().parse().map_err(|_| ReadError::Invalid("UUID"))?;
         let text = format!("{number:032x}");
         let part = |range| text.get(range).unwrap_or_default();
         let parts = [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)];
-        self.push(&format!("UUID('{}')", parts.join("-")));
+        self.push_name(ty.name());
+        self.push(&format!("('{}')", parts.join("-")));
+        Ok(())
+    }
+
+    /// `PosixPath('/srv')`. `_str` is there once it was asked for.
+    pub(super) fn path(&mut self, object: Addr, ty: &Rc<Type>) -> Result<(), ReadError> {
+        let attributes = self.attributes(object, ty)?;
+        match find(&attributes, "_str") {
+            Ok(text) => self.call(ty.name(), text),
+            Err(_) => self.call(ty.name(), find(&attributes, "_raw_paths")?),
+        }
+    }
+
+    /// A `Decimal` of `Lib/_pydecimal.py`: digits as a `str`, and an exponent, or a letter in its place.
+    pub(super) fn python_decimal(&mut self, object: Addr, ty: &Rc<Type>) -> Result<(), ReadError> {
+        let attributes = self.attributes(object, ty)?;
+        let [sign, digits, exponent] = ["_sign", "_int", "_exp"].map(|name| find(&attributes, name));
+        let sign = if self.number(sign?)? != 0 { "-" } else { "" };
+        let (digits, exponent) = (self.word_of(digits?)?, exponent?);
+        if digits.len() > DECIMAL_WORDS as usize * WORD_DIGITS {
+            return Err(ReadError::TooLarge);
+        }
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(ReadError::Invalid("Decimal"));
+        }
+        let text = match &*self.objects().type_name(exponent)? {
+            "str" => match &*self.word_of(exponent)? {
+                "F" => "Infinity".to_owned(),
+                "n" => format!("NaN{digits}"),
+                "N" => format!("sNaN{digits}"),
+                _ => return Err(ReadError::Invalid("Decimal")),
+            },
+            _ if digits.is_empty() => return Err(ReadError::Invalid("Decimal")),
+            _ => {
+                let exponent = i64::try_from(self.number(exponent)?).map_err(|_| ReadError::TooLarge)?;
+                scientific(&digits, exponent)
+            }
+        };
+        self.push(&format!("Decimal('{sign}{text}')"));
         Ok(())
     }
 
@@ -104,15 +137,11 @@ impl Writer<'_, '_> {
         self.push(")");
         Ok(())
     }
+}
 
-    /// A path of which no one has asked for the text yet: what it was made of.
-    fn raw_path(&mut self, name: &str, parts: Addr) -> Result<(), ReadError> {
-        self.push_name(name);
-        self.push("(");
-        self.object(parts);
-        self.push(")");
-        Ok(())
-    }
+fn find(attributes: &Attributes, name: &str) -> Result<Addr, ReadError> {
+    let found = attributes.iter().find(|(own, _)| **own == *name);
+    found.map(|(_, value)| *value).ok_or(ReadError::Invalid("instance"))
 }
 
 /// A number as the General Decimal Arithmetic Specification's `to-scientific-string`.

@@ -6,13 +6,22 @@
 //! place. Secrets are not shown, see [`is_secret_name`](super::is_secret_name).
 
 mod callable;
+mod classes;
 mod container;
+mod generator;
 mod instance;
+mod io;
 mod library;
 mod number;
+mod numpy;
+mod packed;
+mod queues;
+mod regex;
 mod text;
+mod threads;
 mod time;
 mod types;
+mod views;
 
 use self::instance::Attributes;
 use self::types::Type;
@@ -38,6 +47,9 @@ const KNOWN_BYTES: usize = 4 << 20;
 const KNOWN_NAMES: usize = 10_000;
 /// Longest name of an attribute or argument that is shown, in characters.
 const NAME_CHARS: usize = 100;
+
+/// Names in one namespace that are looked at, to say how many there are beside those that are shown.
+const MOST_NAMES: usize = 1000;
 
 /// How much of a value is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -135,7 +135,7 @@ fn positional(digits: &str, exponent: i32, with_point: bool) -> String {
     }
 }
 
-fn complex(real: f64, imaginary: f64) -> String {
+pub(super) fn complex(real: f64, imaginary: f64) -> String {
     let imaginary_text = float(imaginary, false);
     if real == 0.0 && real.is_sign_positive() {
         return format!("{imaginary_text}j");

@@ -2,8 +2,9 @@
 
 use super::Writer;
 use crate::base::{Addr, FieldValue};
-use crate::objects::redact::{is_secret_name, redact};
+use crate::objects::redact::{REDACTED, is_secret_name, redact};
 use crate::target::ReadError;
+use std::ops::Range;
 
 /// What is read beyond what is shown, so that a secret that begins within that is seen to its end.
 const LOOK_AHEAD: usize = 512;
@@ -22,8 +23,13 @@ enum Kind {
 }
 
 impl Writer<'_, '_> {
-    /// The characters of a `str`, no more than `limit`, and how many there are.
+    /// The first characters of a `str`, no more than `limit`, and how many there are.
     fn characters(&self, object: Addr, limit: usize) -> Result<(String, usize, Kind), ReadError> {
+        self.characters_from(object, 0, limit)
+    }
+
+    /// The same from a character on.
+    fn characters_from(&self, object: Addr, first: usize, limit: usize) -> Result<(String, usize, Kind), ReadError> {
         let layout = &self.layout().unicode;
         let objects = self.objects();
         let invalid = ReadError::Invalid("str");
@@ -40,8 +46,8 @@ impl Writer<'_, '_> {
             // `PyUnicodeObject.data`: instances of subclasses have their characters elsewhere.
             (false, _) => Addr::from_bytes(&objects.cache.bytes(behind(layout.compact_size), 8)?).ok_or(invalid)?,
         };
-        let count = length.min(limit);
-        let data = objects.cache.bytes(start, count * kind)?;
+        let count = length.saturating_sub(first).min(limit);
+        let data = objects.cache.bytes(start.offset((first as u64).wrapping_mul(kind as u64)), count * kind)?;
         let (mut text, mut is) = (String::with_capacity(data.len()), Kind::Plain);
         for unit in data.chunks_exact(kind) {
             let mut word = [0; 4];
@@ -65,6 +71,63 @@ impl Writer<'_, '_> {
         let is_cut = text.chars().count() < length;
         self.quoted(&text, kind, shown, is_cut, length);
         Ok(())
+    }
+
+    /// A `str` as it is within other texts: no quotes, and no more than a name has. It may have secrets, too.
+    pub(super) fn bare(&mut self, object: Addr) -> Result<(), ReadError> {
+        if &*self.objects().type_name(object)? != "str" {
+            return Err(ReadError::Invalid("str"));
+        }
+        let (text, length, kind) = self.characters(object, super::NAME_CHARS + LOOK_AHEAD)?;
+        let is_cut = text.chars().count() < length;
+        let text = if self.limits().show_secrets { text.as_str().into() } else { redact(&text, is_cut) };
+        let is_surrogate = |c: char| kind == Kind::Surrogates && u32::from(c) >= SURROGATES;
+        let plain: String = text.chars().map(|c| if is_surrogate(c) { '\u{fffd}' } else { c }).collect();
+        self.push_name(&plain);
+        Ok(())
+    }
+
+    /// Part of a `str` or `bytes`, in quotes; something else where what is around it makes it a secret. `false` for others.
+    pub(super) fn part(&mut self, object: Addr, range: Range<usize>) -> Result<bool, ReadError> {
+        let first = range.start.saturating_sub(LOOK_AHEAD);
+        let shown = self.limits().chars.min(self.room().max(16));
+        let limit = (range.end - first).min(range.start - first + shown).saturating_add(LOOK_AHEAD);
+        let (around, kind) = match &*self.objects().type_name(object)? {
+            "str" => {
+                let (text, _, kind) = self.characters_from(object, first, limit)?;
+                (text, kind)
+            }
+            "bytes" => {
+                let length = self.objects().field(object, self.layout().object.ob_size)?;
+                let length = usize::try_from(length).map_err(|_| ReadError::Invalid("bytes"))?;
+                let start = self.layout().bytes.ob_sval.of(object).offset(first as u64);
+                let data = self.objects().cache.bytes(start, length.saturating_sub(first).min(limit))?;
+                (data.iter().map(|byte| char::from(*byte)).collect(), Kind::Bytes)
+            }
+            _ => return Ok(false),
+        };
+        let is_secret = !self.limits().show_secrets && redact(&around, true) != around;
+        let text: String = around.chars().skip(range.start - first).take(range.len()).collect();
+        match is_secret {
+            true => self.push(REDACTED),
+            false => self.quoted(&text, kind, shown, text.chars().count() < range.len(), range.len()),
+        }
+        Ok(true)
+    }
+
+    /// Characters that lie side by side, four bytes each or one, as those of arrays do; there are `length` of them. True when
+    /// they are the name of a secret.
+    pub(super) fn packed_text(&mut self, data: &[u8], width: usize, length: usize) -> Result<bool, ReadError> {
+        let points = data.chunks_exact(width).map(|unit| {
+            let mut word = [0; 4];
+            word.iter_mut().zip(unit).for_each(|(to, from)| *to = *from);
+            char::from_u32(u32::from_le_bytes(word))
+        });
+        let text: String = points.collect::<Option<String>>().ok_or(ReadError::Invalid("text"))?;
+        let kind = if width == 1 { Kind::Bytes } else { Kind::Plain };
+        let shown = self.limits().chars.min(self.room().max(16));
+        self.quoted(&text, kind, shown, data.len() / width < length, length);
+        Ok(!self.limits().show_secrets && is_name_of_secret(&text))
     }
 
     pub(super) fn bytes(&mut self, object: Addr) -> Result<(), ReadError> {
@@ -119,9 +182,13 @@ impl Writer<'_, '_> {
             }
             _ => return Ok(false),
         };
-        let is_name = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
-        Ok(is_name && text.len() <= SECRET_NAME_CHARS && is_secret_name(&text))
+        Ok(is_name_of_secret(&text))
     }
+}
+
+fn is_name_of_secret(text: &str) -> bool {
+    let is_name = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    is_name && text.len() <= SECRET_NAME_CHARS && is_secret_name(text)
 }
 
 /// Python's quotes and escapes (`unicode_repr`, `PyBytes_Repr`).

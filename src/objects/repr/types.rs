@@ -1,6 +1,7 @@
 //! What a type is, and which way of writing its instances fits it.
 
 use super::Writer;
+use super::classes::Class;
 use crate::base::{Addr, FieldValue};
 use crate::target::ReadError;
 use std::cell::{Cell, OnceCell};
@@ -16,6 +17,9 @@ const STR: u64 = 1 << 28;
 const DICT: u64 = 1 << 29;
 const EXCEPTION: u64 = 1 << 30;
 pub(super) const TYPE: u64 = 1 << 31;
+
+/// Views of dicts.
+const VIEWS: &[&str] = &["dict_keys", "dict_values", "dict_items", "odict_keys", "odict_values", "odict_items"];
 
 /// A type.
 pub(super) struct Type {
@@ -39,6 +43,8 @@ pub(super) struct Shape {
     pub(super) slots: Vec<(Rc<str>, u64)>,
     /// Names of the fields, for a data class.
     pub(super) fields: Option<Vec<Rc<str>>>,
+    /// How the nearest of the library's classes among its bases is written.
+    pub(super) class: Option<Class>,
 }
 
 impl Type {
@@ -68,6 +74,11 @@ impl Type {
     /// Made by a class statement, or by C code at run time.
     pub(super) fn is_heap(&self) -> bool {
         self.flags & HEAP_TYPE != 0
+    }
+
+    /// Its instances are types themselves.
+    pub(super) fn is_class(&self) -> bool {
+        self.is(TYPE)
     }
 
     fn is(&self, flag: u64) -> bool {
@@ -211,7 +222,24 @@ impl Writer<'_, '_> {
             "decimal.Decimal" => self.decimal(object),
             "_thread.lock" => self.lock(object, ty),
             "_thread.RLock" => self.rlock(object, ty),
-            _ => return None,
+            "_multiprocessing.SemLock" => self.process_lock(object, ty),
+            "_queue.SimpleQueue" => self.simple_queue(object, ty),
+            "generator" | "coroutine" | "async_generator" => self.generator(object, name),
+            "mappingproxy" => self.proxy(object),
+            "types.SimpleNamespace" => self.namespace(object),
+            "memoryview" => self.memory(object),
+            "array.array" => self.array(object),
+            "re.Pattern" => self.pattern(object),
+            "re.Match" => self.matched(object),
+            // Up to 3.9, and later.
+            "weakref" | "weakref.ReferenceType" => self.weak_reference(object),
+            "ContextVar" | "_contextvars.ContextVar" => self.context_variable(object),
+            "_io.FileIO" | "_io.BufferedReader" | "_io.BufferedWriter" | "_io.BufferedRandom" | "_io.TextIOWrapper" => {
+                self.file(object, name)
+            }
+            "numpy.ndarray" => self.numpy_array(object, ty),
+            _ if VIEWS.contains(&name) => self.view(object, name),
+            _ => return self.numpy_scalar(object, name),
         })
     }
 
