@@ -42,7 +42,7 @@ def read(directory):
 
 
 # Structures whose members CPython moves with a minor version only.
-OBJECTS = re.compile(r"(sizeof )?(Py\w+Object|PyThreadState|_PyInterpreterFrame|_PyErr_StackItem)\b")
+OBJECTS = re.compile(r"(sizeof )?(Py\w+Object|PyWeakReference|PyThreadState|_PyInterpreterFrame|_PyErr_StackItem)\b")
 
 
 def merge(old, new, partial=()):
@@ -71,6 +71,28 @@ def supplemented(table, others):
         if len(values) == 1:
             fields[name] = values.pop()
     return Table(table.version, table.build, table.runtime_size, fields, table.source)
+
+
+def recorded(table, record):
+    """The table with the fields that it lacks and the record of its very release has, of the same size."""
+    offsets = record.get((table.version, table.build), {})
+    if offsets.get("sizeof _PyRuntimeState") != table.runtime_size:
+        return table
+    more = {name: offset for name, offset in offsets.items() if not name.startswith("sizeof _PyRuntimeState")}
+    return Table(table.version, table.build, table.runtime_size, {**more, **table.fields}, table.source)
+
+
+def read_record(path):
+    """Offsets by release and build: a file of field by build, `t` free-threaded, `d` debug."""
+    with open(path, encoding="utf-8") as file:
+        head, *rows = [line.rstrip("\n").split("\t") for line in file]
+    record = {}
+    builds = {suffix.lstrip("_"): build for build, suffix in SUFFIXES.items()}
+    for index, column in enumerate(head[1:], 1):
+        match = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)(?:rc\d+)?([td]?)", column)
+        key = tuple(int(part) for part in match.groups()[:3]), builds[match[4]]
+        record[key] = {row[0]: int(row[index]) for row in rows if row[index] != "-"}
+    return record
 
 
 def preference(table):

@@ -115,9 +115,9 @@ pub(super) const V3_13_0: Table = Table {
     ],
 };
 
-/// From headers and DWARF: Ubuntu plucky python3.13 3.13.3-1.
-pub(super) const V3_13_3: Table = Table {
-    version: (3, 13, 3),
+/// From headers and DWARF: Debian trixie python3.13 3.13.5-2+deb13u5.
+pub(super) const V3_13_5: Table = Table {
+    version: (3, 13, 5),
     build: Build::Default,
     runtime_size: 283376,
     fields: &[
@@ -196,6 +196,7 @@ pub(super) const V3_13_3: Table = Table {
         ("PyTypeObject.tp_mro", 344),
         ("PyTypeObject.tp_name", 24),
         ("PyVarObject.ob_size", 16),
+        ("PyWeakReference.wr_object", 16),
         ("_PyErr_StackItem.exc_value", 0),
         ("_PyErr_StackItem.previous_item", 8),
         ("_PyInterpreterFrame.f_executable", 0),
@@ -214,6 +215,7 @@ pub(super) const V3_13_3: Table = Table {
         ("_PyStackChunk.previous", 0),
         ("_PyStackChunk.size", 8),
         ("_PyStackChunk.top", 16),
+        ("_PyThreadStateImpl.asyncio_running_loop", 304),
         ("sizeof PyASCIIObject", 40),
         ("sizeof PyCompactUnicodeObject", 56),
         ("sizeof PyObject", 16),

@@ -116,9 +116,9 @@ pub(super) const V3_13_0: Table = Table {
     ],
 };
 
-/// From headers only: Ubuntu plucky python3.13 3.13.3-1.
-pub(super) const V3_13_3: Table = Table {
-    version: (3, 13, 3),
+/// From headers only: Debian trixie python3.13 3.13.5-2+deb13u5.
+pub(super) const V3_13_5: Table = Table {
+    version: (3, 13, 5),
     build: Build::FreeThreaded,
     runtime_size: 328320,
     fields: &[
@@ -197,6 +197,7 @@ pub(super) const V3_13_3: Table = Table {
         ("PyTypeObject.tp_mro", 360),
         ("PyTypeObject.tp_name", 40),
         ("PyVarObject.ob_size", 32),
+        ("PyWeakReference.wr_object", 32),
         ("_PyErr_StackItem.exc_value", 0),
         ("_PyErr_StackItem.previous_item", 8),
         ("_PyInterpreterFrame.f_executable", 0),
@@ -215,6 +216,7 @@ pub(super) const V3_13_3: Table = Table {
         ("_PyStackChunk.previous", 0),
         ("_PyStackChunk.size", 8),
         ("_PyStackChunk.top", 16),
+        ("_PyThreadStateImpl.asyncio_running_loop", 304),
         ("sizeof PyASCIIObject", 56),
         ("sizeof PyCompactUnicodeObject", 72),
         ("sizeof PyObject", 32),
