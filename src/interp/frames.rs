@@ -146,7 +146,7 @@ pub(super) fn walk(objects: &Objects<'_>, thread: &ThreadFacts, walk: &mut Walk,
         }
         walk.next = previous;
     }
-    let complete = walk.at_boundary && (walk.cframe.is_null() || previous_cframe(objects, walk.cframe)?.is_null());
+    let complete = walk.at_boundary && (walk.cframe.is_null() || is_outermost(objects, thread, walk.cframe)?);
     if complete { Ok(()) } else { Err(ReadError::Invalid("stack: it ends in the middle")) }
 }
 
@@ -154,6 +154,14 @@ pub(super) fn walk(objects: &Objects<'_>, thread: &ThreadFacts, walk: &mut Walk,
 fn within(start: Addr, bytes: &Bytes, frame: Addr, len: usize) -> bool {
     let end = frame.0.checked_sub(start.0).and_then(|at| usize::try_from(at).ok()?.checked_add(len));
     frame.is_plausible() && end.is_some_and(|end| end <= bytes.len())
+}
+
+/// True for the `_PyCFrame` at the end of a thread's: it has none before it. That of a greenlet has only the one in the
+/// thread state before it, and no frame (`set_new_cframe`, `src/greenlet/TPythonState.cpp` in greenlet 3).
+fn is_outermost(objects: &Objects<'_>, thread: &ThreadFacts, cframe: Addr) -> Result<bool, ReadError> {
+    let previous = previous_cframe(objects, cframe)?;
+    let in_thread_state = |at: Addr| at.0.wrapping_sub(thread.address.0) < u64::from(objects.layout.thread.size);
+    Ok(previous.is_null() || in_thread_state(previous) && current_frame(objects, cframe)?.is_null())
 }
 
 fn previous_cframe(objects: &Objects<'_>, cframe: Addr) -> Result<Addr, ReadError> {
