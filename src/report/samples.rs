@@ -122,7 +122,9 @@ pub fn stack_samples(
         if !wait(samples.interval) {
             break;
         }
-        history.look();
+        if process.is_alive() {
+            history.look();
+        }
         let failed = match stack(pid, options) {
             Ok(next) if process.is_alive() => {
                 report = next;
@@ -136,6 +138,9 @@ pub fn stack_samples(
         let message = format!("reading {number} of {} failed, so this is the one before: {failed}", samples.count);
         report.problems.push(Problem::new(kind, message));
         break;
+    }
+    if history.count > 1 && process.is_alive() {
+        history.look();
     }
     history.finish(&mut report, samples.interval);
     Ok(report)
@@ -255,6 +260,10 @@ impl History {
         let began = Instant::now();
         let found = self.activities();
         let ended = Instant::now();
+        // The process has ended: what is known of its threads is all that there is to know.
+        if found.is_empty() {
+            return;
+        }
         self.watches.retain(|tid, _| found.contains_key(tid));
         for (tid, activity) in found {
             match self.watches.entry(tid) {
@@ -310,9 +319,6 @@ impl History {
 
     /// Says in the report what each thread did.
     fn finish(mut self, report: &mut StackReport, interval: Duration) {
-        if self.count > 1 {
-            self.look();
-        }
         let mut window = Duration::ZERO;
         for thread in &mut report.threads {
             let watch = thread.tid.and_then(|tid| self.watches.get(&tid));

@@ -127,6 +127,10 @@ fn stopped(interpreter: &Interpreter, stage: &Stage) -> Outcome {
             let seen = attach::snapshot(target.pid, &["--pause", pause])?;
             compare::ensure_same(interpreter, &target, &seen)?;
             ensure!(seen["threads"][0]["os_state"] == "T", "state: {}", seen["threads"][0]["os_state"]);
+            // Where a thread was stopped in the middle of running it waits for nothing.
+            let waits = seen["threads"].as_array().into_iter().flatten().map(|thread| &thread["wait"]["text"]);
+            let of_memory = waits.filter_map(|text| text.as_str()).find(|text| text.contains("outside a system call"));
+            ensure!(of_memory.is_none(), "a stopped thread: {of_memory:?}");
             for tid in kernel::threads(target.pid)? {
                 let tracer = kernel::status(target.pid, tid, "TracerPid")?;
                 ensure!(tracer == "0", "still traced by {tracer}");

@@ -1,5 +1,6 @@
 //! `--samples`: threads that move, that are stuck, that begin and end between two samples.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use pyattach::base::ProblemKind;
@@ -158,5 +159,18 @@ fn ending(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     ensure!(report.samples.as_ref().is_some_and(|samples| samples.count == 1), "samples: {:?}", report.samples);
     let gone = report.problems.iter().any(|problem| problem.kind == ProblemKind::Gone);
     ensure!(gone && report.threads.len() == 2 && !report.is_complete(), "problems: {:?}", report.problems);
+
+    // What two samples showed is still said after the end.
+    let mut target = start(interpreter, stage, &["stuck"])?;
+    let first = Cell::new(true);
+    let report = sampled(&mut target, 4, |target| match first.replace(false) {
+        true => Ok(()),
+        false => {
+            target.kill();
+            kernel::wait_until("the end", || Ok(kernel::status(target.pid, target.pid, "State")?.starts_with('Z')))
+        }
+    })?;
+    let motion = find(&report, "stuck")?.motion.clone().ok_or("no motion")?;
+    ensure!((motion.state, motion.samples) == (MotionState::Stuck, 2), "after the end: {motion:?}");
     Ok(())
 }

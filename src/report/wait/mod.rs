@@ -80,6 +80,8 @@ pub(super) fn explain(
             Some(Ok(Activity::Call(call))) => {
                 sleepers.push(Sleeper { tid: *tid, call, uninterruptible: stat.state == 'D' });
             }
+            // Stopped by a signal or a debugger, wherever it was: that is said of the thread's state.
+            Some(Ok(Activity::OutsideCall)) if matches!(stat.state, 'T' | 't') => {}
             Some(Ok(Activity::OutsideCall)) => {
                 waits.by_tid.insert(*tid, Wait::of_text(words::OUTSIDE_CALL));
             }
