@@ -65,8 +65,8 @@ pub struct RawThread {
     pub frames: Vec<RawFrame>,
     /// Why its stack is incomplete, if it is.
     pub error: Option<ReadError>,
-    /// Where its frames are.
-    pub(super) frame_addresses: Vec<Addr>,
+    /// Where its frames are: `_PyInterpreterFrame`s, or `PyFrameObject`s up to 3.10.
+    pub frame_addresses: Vec<Addr>,
     /// Their local variables, where these were asked for.
     pub locals: Vec<Vec<RawLocal>>,
     /// The exception it is handling, where values were asked for.
