@@ -3,14 +3,16 @@
 
 use super::{Explainer, Reason, Step, tolerate};
 use crate::asyncio::{AwaitKind, TaskState};
-use crate::base::{Addr, limits};
+use crate::base::{Addr, AddrMap, limits};
 use crate::objects::Callable;
 use crate::target::ReadError;
 
 /// Things that one task waits for together.
 const MEMBERS: usize = limits::DICT_ENTRIES;
+/// Shields within shields.
+const DEPTH: usize = 8;
 
-impl Explainer<'_> {
+impl Explainer<'_, '_> {
     /// Those of some futures that are not done.
     fn not_done(&self, futures: Vec<Addr>) -> Result<Vec<Addr>, ReadError> {
         let mut left = Vec::new();
@@ -82,19 +84,48 @@ impl Explainer<'_> {
     /// what is waited for do.
     pub(super) fn as_completed(&self, step: Step) -> Result<Option<Reason>, ReadError> {
         let [this, done] = self.variables.values(self.objects, step.frame, step.code, ["self", "done"])?;
-        let left = match this {
-            Some(this) => match self.objects.instance_attributes(this, ["_todo"])? {
-                [Some(todo)] => Some(self.objects.items(todo, MEMBERS)?),
-                [None] => None,
-            },
-            None => None,
+        let todo = match this {
+            Some(this) => self.objects.instance_attributes(this, ["_todo"])?[0],
+            None => done.and_then(|done| self.completions.get(&done).copied()),
         };
-        let Some(left) = left else {
+        let Some(todo) = todo else {
             return Ok(Some(Reason::new(AwaitKind::Wait, this.or(done), "as_completed")));
         };
+        let left = self.objects.items(todo, MEMBERS)?;
         let text = format!("as_completed ({} not done)", left.len());
-        let reason = Reason::new(AwaitKind::Wait, this, text).with_tasks(self.only_tasks(&left));
+        let reason = Reason::new(AwaitKind::Wait, this.or(done), text).with_tasks(self.only_tasks(&left));
         Ok(Some(Reason { ends: this.and_then(|this| self.timers.by_object.get(&this).copied()), ..reason }))
+    }
+
+    /// The set of what is left of each `as_completed` up to 3.12, by its queue: both are in the closure of the callback that
+    /// it has with all of those.
+    pub(super) fn read_completions(&self, pending: &[usize]) -> AddrMap<Addr> {
+        let found = self.objects.cache.batched(pending, |index| match self.asyncio.tasks.get(*index) {
+            Some(task) => self.completions_of(task.address),
+            None => Ok(Vec::new()),
+        });
+        found.into_iter().flatten().flatten().collect()
+    }
+
+    fn completions_of(&self, future: Addr) -> Result<Vec<(Addr, Addr)>, ReadError> {
+        let mut found = Vec::new();
+        for callback in self.callbacks(future)? {
+            if self.objects.callable(callback)? != Callable::Function
+                || self.objects.function_name(callback)? != "as_completed.<locals>._on_completion"
+            {
+                continue;
+            }
+            let (mut queue, mut todo) = (None, None);
+            for held in self.objects.closure(callback)? {
+                match &*self.objects.type_name(held)? {
+                    "set" => todo = Some(held),
+                    "Queue" => queue = Some(held),
+                    _ => {}
+                }
+            }
+            found.extend(queue.zip(todo));
+        }
+        Ok(found)
     }
 
     /// The end of a `TaskGroup`: those of its tasks that are not done.
@@ -115,7 +146,7 @@ impl Explainer<'_> {
     /// `wait_for` where it waits by itself: up to 3.11, and while what it has cancelled ends.
     pub(super) fn wait_for(&self, step: Step) -> Result<Option<Reason>, ReadError> {
         let inner = self.local(step, "fut")?;
-        let of = match self.of_future(inner)? {
+        let of = match self.of_future(inner, DEPTH)? {
             Some(reason) => reason,
             None => return Ok(Some(Reason::new(AwaitKind::WaitFor, inner, "wait_for a future"))),
         };
@@ -129,15 +160,20 @@ impl Explainer<'_> {
     }
 
     /// What a future says of itself, by its class and its callbacks.
-    fn of_future(&self, future: Addr) -> Result<Option<Reason>, ReadError> {
+    fn of_future(&self, future: Addr, depth: usize) -> Result<Option<Reason>, ReadError> {
         match self.of_kind(future)? {
             Some(reason) => Ok(Some(reason)),
-            None => self.by_callbacks(future),
+            None => self.callbacks_tell(future, depth),
         }
     }
 
     /// What a future's own callbacks tell: `shield` and executors leave some there.
     pub(super) fn by_callbacks(&self, future: Addr) -> Result<Option<Reason>, ReadError> {
+        self.callbacks_tell(future, DEPTH)
+    }
+
+    fn callbacks_tell(&self, future: Addr, depth: usize) -> Result<Option<Reason>, ReadError> {
+        let Some(depth) = depth.checked_sub(1) else { return Ok(None) };
         for callback in self.callbacks(future)? {
             if self.objects.callable(callback)? != Callable::Function {
                 continue;
@@ -145,7 +181,7 @@ impl Explainer<'_> {
             let name = self.objects.function_name(callback)?;
             let reason = match &*name {
                 // `_outer_done_callback` has the inner future in its closure.
-                "shield.<locals>._outer_done_callback" => self.shield(future, callback)?,
+                "shield.<locals>._outer_done_callback" => self.shield(future, callback, depth)?,
                 // It has the `concurrent.futures.Future`, as `source`.
                 "_chain_future.<locals>._call_check_cancel" => self.chained(future, callback)?,
                 _ => None,
@@ -157,12 +193,12 @@ impl Explainer<'_> {
         Ok(None)
     }
 
-    fn shield(&self, outer: Addr, callback: Addr) -> Result<Option<Reason>, ReadError> {
+    fn shield(&self, outer: Addr, callback: Addr, depth: usize) -> Result<Option<Reason>, ReadError> {
         for held in self.objects.closure(callback)? {
             if held == outer || tolerate(self.is_done(held))?.is_none() {
                 continue;
             }
-            let text = match self.of_kind(held)? {
+            let text = match self.of_future(held, depth)? {
                 Some(reason) => reason.awaiting.text,
                 None => "a future".to_owned(),
             };

@@ -13,7 +13,7 @@ use crate::target::ReadError;
 const NAMED: usize = 3;
 
 /// Tasks with an open `async with`, by lock.
-pub(super) fn find(explainer: &Explainer<'_>, locks: Vec<Addr>) -> AddrMap<Vec<Addr>> {
+pub(super) fn find(explainer: &Explainer<'_, '_>, locks: Vec<Addr>) -> AddrMap<Vec<Addr>> {
     let mut holders: AddrMap<Vec<Addr>> = locks.into_iter().map(|lock| (lock, Vec::new())).collect();
     if holders.is_empty() {
         return holders;
@@ -42,7 +42,7 @@ pub(super) fn proved<'h>(lock: &WantedLock, holders: &'h [Addr]) -> &'h [Addr] {
     if lock.is_shared || holders.len() == 1 { holders } else { &[] }
 }
 
-impl Explainer<'_> {
+impl Explainer<'_, '_> {
     /// Locks of which a task's coroutines have an `async with` open.
     fn held_by(&self, task: &RawTask) -> Result<Vec<Addr>, ReadError> {
         let steps: Vec<Step> = task.chain.iter().filter_map(|link| self.step(link)).collect();

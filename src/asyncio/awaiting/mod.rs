@@ -19,6 +19,7 @@ mod words;
 use self::pools::Pools;
 use self::rules::Rule;
 use self::timers::Timers;
+use super::types::Types;
 use super::{Asyncio, AwaitKind, Awaiting, RawLink, RawTask, TaskState};
 use crate::base::{Addr, AddrMap, Problem, ProblemKind};
 use crate::interp::{Variables, World};
@@ -30,12 +31,13 @@ use nix::time::{ClockId, clock_gettime};
 const STEPS: usize = 8;
 
 /// Fills in [`RawTask::awaiting`], once chains and edges are there, and what is known of the loops.
-pub(super) fn explain(objects: &Objects<'_>, world: &World, asyncio: &mut Asyncio) {
+pub(super) fn explain(types: &Types<'_, '_>, world: &World, asyncio: &mut Asyncio) {
+    let objects = types.objects;
     fields::read_loops(objects, &mut asyncio.loops);
     if asyncio.tasks.is_empty() {
         return;
     }
-    let found = explained(objects, world, asyncio);
+    let found = explained(types, world, asyncio);
     let mut failed = None;
     for (index, reason) in found {
         let Some(task) = asyncio.tasks.get_mut(index) else { continue };
@@ -53,21 +55,27 @@ pub(super) fn explain(objects: &Objects<'_>, world: &World, asyncio: &mut Asynci
 /// What tasks wait for, by their index.
 type Explained = Vec<(usize, Result<Option<Awaiting>, ReadError>)>;
 
-fn explained(objects: &Objects<'_>, world: &World, asyncio: &Asyncio) -> Explained {
+fn explained(types: &Types<'_, '_>, world: &World, asyncio: &Asyncio) -> Explained {
+    let objects = types.objects;
     let slots = Slots::default();
     let variables = Variables::default();
-    let explainer = Explainer {
+    let mut explainer = Explainer {
         timers: Timers::read(objects, &slots, &asyncio.loops),
         pools: pools::read(objects, &variables, world),
         watched: network::read_watched(objects, &slots, &asyncio.loops),
         rules: rules_of(asyncio),
         tasks: asyncio.tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect(),
+        completions: AddrMap::default(),
         now: now(),
         objects,
+        types,
         variables,
         asyncio,
     };
     let pending: Vec<usize> = (0..asyncio.tasks.len()).filter(|index| explainer.is_pending(*index)).collect();
+    if explainer.rules.values().any(|rule| *rule == Some(Rule::AsCompleted)) {
+        explainer.completions = explainer.read_completions(&pending);
+    }
     let reasons = objects.cache.batched(&pending, |index| match asyncio.tasks.get(*index) {
         Some(task) => explainer.reason(task),
         None => Ok(None),
@@ -149,8 +157,9 @@ impl Reason {
     }
 }
 
-struct Explainer<'e> {
-    objects: &'e Objects<'e>,
+struct Explainer<'e, 'c> {
+    objects: &'e Objects<'c>,
+    types: &'e Types<'e, 'c>,
     asyncio: &'e Asyncio,
     variables: Variables,
     timers: Timers,
@@ -158,12 +167,14 @@ struct Explainer<'e> {
     /// Descriptors that selectors watch, by what the callbacks carry.
     watched: AddrMap<i32>,
     rules: AddrMap<Option<Rule>>,
+    /// What is left of each `as_completed`, by its queue, up to 3.12.
+    completions: AddrMap<Addr>,
     /// Tasks by address.
     tasks: AddrMap<usize>,
     now: Option<f64>,
 }
 
-impl Explainer<'_> {
+impl Explainer<'_, '_> {
     fn is_pending(&self, index: usize) -> bool {
         self.asyncio.tasks.get(index).is_some_and(|task| task.state == TaskState::Pending)
     }

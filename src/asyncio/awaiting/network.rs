@@ -68,7 +68,7 @@ fn on(fd: Option<i32>) -> String {
     fd.map(|fd| format!(" on fd {fd}")).unwrap_or_default()
 }
 
-impl Explainer<'_> {
+impl Explainer<'_, '_> {
     /// The descriptor of a transport, through TLS.
     fn of_transport(&self, transport: Addr) -> Result<Option<i32>, ReadError> {
         let mut transport = transport;

@@ -7,7 +7,7 @@ use crate::asyncio::AwaitKind;
 use crate::base::Addr;
 use crate::target::ReadError;
 
-impl Explainer<'_> {
+impl Explainer<'_, '_> {
     /// How many items a container has, where it is one of those that are known.
     fn count(&self, container: Option<Addr>) -> Result<Option<usize>, ReadError> {
         match container {
