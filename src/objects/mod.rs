@@ -2,6 +2,7 @@
 //! wild, and what does not fit is an error, never a guess.
 
 mod callable;
+mod containers;
 mod dict;
 mod instance;
 mod redact;
@@ -92,7 +93,7 @@ impl<'c> Objects<'c> {
     }
 
     /// `tp_name` of a type.
-    pub(crate) fn name_of_type(&self, ty: Addr) -> Result<Rc<str>, ReadError> {
+    pub fn name_of_type(&self, ty: Addr) -> Result<Rc<str>, ReadError> {
         if let Some(name) = self.type_names.borrow().get(&ty) {
             return Ok(name.clone());
         }

@@ -6,8 +6,6 @@ use crate::target::ReadError;
 
 /// Items of a block of a deque (`BLOCKLEN`, `Modules/_collectionsmodule.c`).
 const DEQUE_BLOCK: usize = 64;
-/// Most slots of a set that are looked through. Those of a set are up to six times its items.
-const SET_SLOTS: usize = 8 << 20;
 
 fn addresses(bytes: &[u8]) -> impl Iterator<Item = Addr> + '_ {
     bytes.chunks_exact(8).filter_map(Addr::from_bytes)
@@ -42,31 +40,12 @@ impl Objects<'_> {
         self.cache.work(count / 8)?;
         match &*self.type_name(object)? {
             "NoneType" => Ok(Vec::new()),
-            "list" => self.items_of_list(object, count),
+            "list" => self.list_items(object, limit),
             "tuple" => Ok(self.tuple_items(object, limit)?.0),
-            "set" | "frozenset" => self.items_of_set(object, count),
+            "set" | "frozenset" => self.set_items(object, limit),
             "collections.deque" => self.items_of_deque(object, count),
             _ => Err(ReadError::Invalid("container")),
         }
-    }
-
-    fn items_of_list(&self, object: Addr, count: usize) -> Result<Vec<Addr>, ReadError> {
-        let field = self.layout.value.list_items.ok_or(ReadError::Invalid("layout"))?;
-        let first = self.field(object, field)?;
-        Ok(addresses(&self.cache.bytes(first, count * 8)?).collect())
-    }
-
-    fn items_of_set(&self, object: Addr, count: usize) -> Result<Vec<Addr>, ReadError> {
-        let (Some(mask), Some(table)) = (self.layout.value.set_mask, self.layout.value.set_table) else {
-            return Err(ReadError::Invalid("layout"));
-        };
-        let slots = self.field(object, mask)?.checked_add(1).and_then(|slots| usize::try_from(slots).ok());
-        let slots = slots.filter(|slots| *slots <= SET_SLOTS).ok_or(ReadError::Invalid("set"))?;
-        let table = self.cache.bytes(self.field(object, table)?, slots * 16)?;
-        let word = |slot: &[u8], at: usize| slot.get(at..).and_then(u64::from_bytes).unwrap_or_default();
-        // A slot that was emptied has a dummy, of the hash -1 that no object has.
-        let used = table.chunks_exact(16).filter(|slot| word(slot, 0) != 0 && word(slot, 8) != u64::MAX);
-        Ok(used.take(count).map(|slot| Addr(word(slot, 0))).collect())
     }
 
     /// `dequeobject { leftblock, rightblock, leftindex, … }` behind a variable-sized header, of blocks `{ leftlink, data[64],
