@@ -42,13 +42,15 @@ impl Variables {
         let bytes = objects.cache.bytes(first_slot(objects, frame)?, names.len() * 8)?;
         let mut found = [None; N];
         for (value, wanted) in found.iter_mut().zip(wanted) {
-            let Some(slot) = names.iter().position(|(name, _)| **name == *wanted) else { continue };
-            let word = bytes.get(slot * 8..).and_then(Addr::from_bytes).unwrap_or_default();
-            let Some(object) = object(word) else { continue };
-            *value = match names.get(slot) {
-                Some((_, LocalKind::Cell | LocalKind::Free)) => contents(objects, object)?,
-                _ => Some(object),
-            };
+            // Up to 3.10 a parameter that inner functions use has two slots, and the first is empty.
+            for (slot, (_, kind)) in names.iter().enumerate().filter(|(_, (name, _))| **name == *wanted) {
+                let word = bytes.get(slot * 8..).and_then(Addr::from_bytes).unwrap_or_default();
+                let Some(object) = object(word) else { continue };
+                *value = match kind {
+                    LocalKind::Cell | LocalKind::Free => contents(objects, object)?,
+                    LocalKind::Argument | LocalKind::Local => Some(object),
+                };
+            }
         }
         Ok(found)
     }

@@ -221,7 +221,10 @@ impl Explainer<'_, '_> {
         if task.error.is_some() {
             return None;
         }
-        let begun = task.chain.first().and_then(|link| link.frame).is_none_or(|frame| frame.offset.is_some());
+        let begun = task.chain.first().and_then(|link| link.frame).is_none_or(|frame| {
+            let code = self.asyncio.codes.get(&frame.code).and_then(|code| code.as_ref().ok());
+            code.is_none_or(|code| code.has_begun(frame.offset))
+        });
         let text = match steps.first().and_then(|step| step.rule) {
             _ if !begun => "its first turn",
             Some(Rule::Turn) => "its turn, after sleep(0)",
@@ -254,7 +257,7 @@ impl Explainer<'_, '_> {
         let Some((step, outer)) = steps.split_first() else { return Ok(None) };
         match step.rule {
             Some(Rule::Sleep) => self.sleep(waiter, *step).map(Some),
-            Some(Rule::WaitFor | Rule::CancelAndWait) => self.wait_for(*step),
+            Some(Rule::WaitFor | Rule::CancelAndWait) => self.wait_for(waiter, *step),
             Some(Rule::Wait) => self.wait(*step),
             Some(Rule::TaskGroup) => self.task_group(*step),
             Some(Rule::Acquire) => self.acquire(*step),
