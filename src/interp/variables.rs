@@ -62,7 +62,7 @@ impl Variables {
             false => operands_of_frame_object(objects, frame)?,
         };
         // A frame that is executed has its stack pointer elsewhere.
-        let len = end.0.checked_sub(first.0).unwrap_or(0);
+        let len = end.0.saturating_sub(first.0);
         if len > OPERANDS * 8 || len % 8 != 0 {
             return Err(ReadError::Invalid("value stack"));
         }
@@ -81,9 +81,7 @@ impl Variables {
         let layout = &objects.layout.frame;
         let end = match (layout.stackpointer, layout.stacktop) {
             (Some(pointer), _) => objects.field(frame, pointer)?,
-            (None, Some(top)) => {
-                slots.offset(u64::try_from(objects.field(frame, top)?).unwrap_or(0).saturating_mul(8))
-            }
+            (None, Some(top)) => slots.offset(u64::try_from(objects.field(frame, top)?).unwrap_or(0).saturating_mul(8)),
             _ => return Err(ReadError::Invalid("layout")),
         };
         Ok((first, end))

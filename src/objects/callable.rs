@@ -32,8 +32,7 @@ impl Objects<'_> {
         Ok(match &*self.type_name(object)? {
             "function" => Callable::Function,
             "method" => {
-                let (function, bound_to) =
-                    (layout.method_function.ok_or(missing)?, layout.method_self.ok_or(missing)?);
+                let (function, bound_to) = (layout.method_function.ok_or(missing)?, layout.method_self.ok_or(missing)?);
                 Callable::Method(self.field(object, function)?, self.field(object, bound_to)?)
             }
             "builtin_function_or_method" | "builtin_method" => {

@@ -21,8 +21,7 @@ fn reasons(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     kernel::wait_for_read(target.pid, target.pid)?;
     let seen = read(target.pid)?;
     ensure!(seen.problems.is_empty(), "{:?}", seen.problems);
-    let functions: AddrMap<String> =
-        seen.tasks.iter().map(|task| (task.address, task.function.clone())).collect();
+    let functions: AddrMap<String> = seen.tasks.iter().map(|task| (task.address, task.function.clone())).collect();
     let mut differences = Vec::new();
     for (name, said) in target.expect["tasks"].as_object().ok_or("no tasks")? {
         let mut found = seen.tasks.iter().filter(|task| task.function == *name);

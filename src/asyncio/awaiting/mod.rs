@@ -23,7 +23,7 @@ use super::types::Types;
 use super::{Asyncio, AwaitKind, Awaiting, RawLink, RawTask, TaskState};
 use crate::base::{Addr, AddrMap, Problem, ProblemKind};
 use crate::interp::{Variables, World};
-use crate::objects::{Objects, Slots};
+use crate::objects::Objects;
 use crate::target::ReadError;
 use nix::time::{ClockId, clock_gettime};
 
@@ -57,12 +57,11 @@ type Explained = Vec<(usize, Result<Option<Awaiting>, ReadError>)>;
 
 fn explained(types: &Types<'_, '_>, world: &World, asyncio: &Asyncio) -> Explained {
     let objects = types.objects;
-    let slots = Slots::default();
     let variables = Variables::default();
     let mut explainer = Explainer {
-        timers: Timers::read(objects, &slots, &asyncio.loops),
+        timers: Timers::read(objects, &asyncio.loops),
         pools: pools::read(objects, &variables, world),
-        watched: network::read_watched(objects, &slots, &asyncio.loops),
+        watched: network::read_watched(objects, &asyncio.loops),
         rules: rules_of(asyncio),
         tasks: asyncio.tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect(),
         completions: AddrMap::default(),
