@@ -2,6 +2,7 @@
 //!
 //! [`find`] is the way in. What it returns was checked against the process itself: see `validate`.
 
+mod asyncio_debug;
 mod choose;
 pub mod debug_offsets;
 mod find;
@@ -11,6 +12,7 @@ mod recognise;
 mod scan;
 mod validate;
 
+pub use asyncio_debug::{AsyncioDebug, find_asyncio};
 pub use find::{FindError, find, find_in_files};
 pub use quirks::{InstanceDict, Instruction, LineTable, Quirks};
 pub use recognise::{KnownFiles, is_named_python};

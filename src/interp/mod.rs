@@ -3,6 +3,7 @@
 //! [`collect`] reads all of it in one pass over a [`Cache`](crate::target::Cache) and returns plain values. It knows nothing
 //! of stopping or proving; [`snapshot`] calls it at a moment of which it can show that nothing moved.
 
+mod along;
 mod code;
 mod collect;
 mod frame_objects;
@@ -15,10 +16,12 @@ mod locals;
 mod lock_search;
 mod names;
 mod native_ids;
+mod options;
 mod snapshot;
 mod threads;
 mod walk;
 
+pub use along::Along;
 pub use code::{Code, CodeKind};
 pub use collect::{RawFrame, RawInterpreter, RawThread, World, collect};
 pub use gil::GilState;
@@ -26,5 +29,6 @@ pub use lines::{Position, position};
 pub use locals::{LocalKind, RawException, RawLocal};
 pub use lock_search::{FutexWait, Lock, LockKind, find_locks};
 pub use names::ThreadName;
-pub use snapshot::{Mode, Pause, Snapshot, SnapshotError, SnapshotOptions, snapshot};
+pub use options::{Mode, Pause, SnapshotOptions};
+pub use snapshot::{Snapshot, SnapshotError, snapshot};
 pub use walk::Entry;

@@ -14,15 +14,17 @@
 //! Threads that were not stopped and did sleep throughout are proved one by one even where the whole is not: a thread's
 //! stack changes only when that thread runs.
 
+use super::along::Along;
 use super::collect::{RawThread, World, collect, collect_with};
 use super::gil::{GilState, read_movers};
 use super::hold::Held;
 use super::ids::{Identity, ThreadIds};
 use super::locals::Wanted;
+use super::options::{Mode, Pause, SnapshotOptions};
 use crate::base::{Addr, AddrMap, Problem, ProblemKind};
 use crate::cpython::Runtime;
-use crate::objects::ValueLimits;
-use crate::os::{Activity, Reading, StopError, TaskStat, Tasks};
+use crate::objects::Objects;
+use crate::os::{Activity, StopError, TaskStat, Tasks};
 use crate::target::{Cache, Memory, ReadError, Until};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -35,57 +37,12 @@ const ATTEMPTS_WITHOUT_STOP: u32 = 60;
 /// Longest time for a reading with nothing stopped.
 const UNSTOPPED: Duration = Duration::from_secs(5);
 
-/// Whether threads may be stopped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pause {
-    /// Where it is needed.
-    #[default]
-    Auto,
-    /// Never: what cannot be proved consistent is marked.
-    Never,
-    /// All threads, always.
-    Always,
-}
-
-/// What was stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Nothing.
-    None,
-    /// The threads that could have changed something.
-    Holder,
-    /// All threads.
-    All,
-}
-
-/// How to take a snapshot.
-#[derive(Clone, Copy, Debug)]
-pub struct SnapshotOptions {
-    /// Whether threads may be stopped.
-    pub pause: Pause,
-    /// Longest time a thread is kept stopped.
-    pub max_pause: Duration,
-    /// What to read of the kernel's threads on the way.
-    pub tasks: Reading,
-    /// How much to show of the values of local variables; `None`: nothing is read of them.
-    pub values: Option<ValueLimits>,
-}
-
-impl Default for SnapshotOptions {
-    fn default() -> SnapshotOptions {
-        SnapshotOptions {
-            pause: Pause::Auto,
-            max_pause: Duration::from_millis(1000),
-            tasks: Reading::StatAndActivity,
-            values: None,
-        }
-    }
-}
-
 /// Everything read, with how it was read and what is proved of it.
-pub struct Snapshot {
+pub struct Snapshot<T = ()> {
     /// What was read.
     pub world: World,
+    /// What was read along with it, at the same moment.
+    pub along: T,
     /// GILs, by address.
     pub gils: AddrMap<GilState>,
     /// The kernel's ids of Python threads, by thread state: in the target's own PID namespace, and in ours.
@@ -119,9 +76,10 @@ struct Movers {
 }
 
 /// One snapshot in the making.
-struct Session<'s> {
+struct Session<'s, A> {
     memory: &'s dyn Memory,
     runtime: &'s Runtime,
+    along: &'s A,
     tasks: &'s Tasks,
     options: SnapshotOptions,
     ids: ThreadIds<'s>,
@@ -129,21 +87,47 @@ struct Session<'s> {
     attempts: u32,
 }
 
-/// Takes a snapshot. `ns_pids` are the process's ids from our PID namespace inwards. To be called from a thread that ends
-/// afterwards: that is what withdraws a stop that never came about.
-pub fn snapshot(
+/// Takes a snapshot, with what `along` reads; `&()` reads nothing more. `ns_pids` are the process's ids from our PID
+/// namespace inwards. To be called from a thread that ends afterwards: that is what withdraws a stop that never came about.
+pub fn snapshot<A: Along>(
     memory: &dyn Memory,
     runtime: &Runtime,
     tasks: &Tasks,
     ns_pids: &[i32],
     options: SnapshotOptions,
-) -> Result<Snapshot, SnapshotError> {
+    along: &A,
+) -> Result<Snapshot<A::Facts>, SnapshotError> {
     let ids = ThreadIds::new(memory, tasks, ns_pids);
-    Session { memory, runtime, tasks, options, ids, pause: Duration::ZERO, attempts: 0 }.run()
+    Session { memory, runtime, along, tasks, options, ids, pause: Duration::ZERO, attempts: 0 }.run()
 }
 
-impl<'s> Session<'s> {
-    fn run(&mut self) -> Result<Snapshot, SnapshotError> {
+impl<T> Snapshot<T> {
+    /// The snapshot, and what was read along with it.
+    pub fn split(self) -> (Snapshot, T) {
+        let Snapshot { world, along, gils, native_ids, tids, stats, mode, stopped_threads, pause, attempts, unproved } =
+            self;
+        let snapshot = Snapshot {
+            world,
+            along: (),
+            gils,
+            native_ids,
+            tids,
+            stats,
+            mode,
+            stopped_threads,
+            pause,
+            attempts,
+            unproved,
+        };
+        (snapshot, along)
+    }
+}
+
+/// What one reading gives: the world, and what was read along.
+type Read<A> = (World, <A as Along>::Facts);
+
+impl<'s, A: Along> Session<'s, A> {
+    fn run(&mut self) -> Result<Snapshot<A::Facts>, SnapshotError> {
         let attempts = match self.options.pause {
             Pause::Auto => ATTEMPTS,
             Pause::Never => ATTEMPTS_WITHOUT_STOP,
@@ -170,7 +154,7 @@ impl<'s> Session<'s> {
     }
 
     /// One reading; `None` when it cannot be proved.
-    fn attempt(&mut self) -> Result<Option<Snapshot>, ReadError> {
+    fn attempt(&mut self) -> Result<Option<Snapshot<A::Facts>>, ReadError> {
         self.attempts += 1;
         self.ids.forget();
         // A torn reading can lead into a maze; then we begin again.
@@ -179,15 +163,15 @@ impl<'s> Session<'s> {
         let mut held = Held::new(self.tasks);
         let Some(Movers { gils, running: to_stop }) = self.watch_movers(&first, &mut held)? else { return Ok(None) };
         if to_stop.is_empty() {
-            let (runtime, wanted) = (self.runtime, self.wanted(UNSTOPPED));
-            let read = || collect_with(&Cache::new(&memory), runtime, wanted);
-            let (world, stats) = self.tasks.look_during(self.ids.list(), self.options.tasks, read);
-            let world = match world {
+            let list = self.ids.list().to_vec();
+            let read = || self.collect(&Cache::new(&memory), UNSTOPPED);
+            let (read, stats) = self.tasks.look_during(&list, self.options.tasks, read);
+            let read = match read {
                 Err(ReadError::Deadline) => return Ok(None),
-                world => world?,
+                read => read?,
             };
-            let proved = self.is_unmoved(&world, &gils)? && held.all_slept();
-            return Ok(proved.then(|| Snapshot { stats, ..self.finish(world, gils, Mode::None, 0, HashSet::new()) }));
+            let proved = self.is_unmoved(&read.0, &gils)? && held.all_slept();
+            return Ok(proved.then(|| Snapshot { stats, ..self.finish(read, gils, Mode::None, 0, HashSet::new()) }));
         }
         if self.options.pause == Pause::Never {
             return Ok(None);
@@ -203,9 +187,9 @@ impl<'s> Session<'s> {
         };
         self.pause = self.pause.max(held.pause());
         let stopped = held.release();
-        let Some(world) = read?.filter(|_| held.all_slept()) else { return Ok(None) };
+        let Some(read) = read?.filter(|_| held.all_slept()) else { return Ok(None) };
         let stats = self.look_after(&stopped);
-        Ok(Some(Snapshot { stats, ..self.finish(world, gils, Mode::Holder, stopped.len(), HashSet::new()) }))
+        Ok(Some(Snapshot { stats, ..self.finish(read, gils, Mode::Holder, stopped.len(), HashSet::new()) }))
     }
 
     /// What the threads do now that some have been let go. Those ran when they were stopped, whatever they do now.
@@ -259,17 +243,22 @@ impl<'s> Session<'s> {
     }
 
     /// Reads with the movers stopped, in few system calls: what the first reading took is fetched at once.
-    fn read_stopped(&self, first: &Cache<'_>, gils: &[GilState]) -> Result<Option<World>, ReadError> {
+    fn read_stopped(&self, first: &Cache<'_>, gils: &[GilState]) -> Result<Option<Read<A>>, ReadError> {
         let memory = Until::new(self.memory, Instant::now() + self.options.max_pause);
         let cache = Cache::new(&memory);
         cache.prefetch(first.extents());
-        let world = self.collect(&cache, self.options.max_pause)?;
+        let (world, along) = self.collect(&cache, self.options.max_pause)?;
         // In the few instructions that link a frame a stack makes no sense; the next stop hits others.
-        Ok((!world.is_torn() && self.is_unmoved(&world, gils)?).then_some(world))
+        let is_torn = world.is_torn() || A::is_torn(&along);
+        Ok((!is_torn && self.is_unmoved(&world, gils)?).then_some((world, along)))
     }
 
-    fn collect(&self, cache: &Cache<'_>, time: Duration) -> Result<World, ReadError> {
-        collect_with(cache, self.runtime, self.wanted(time))
+    fn collect(&self, cache: &Cache<'_>, time: Duration) -> Result<Read<A>, ReadError> {
+        let until = Instant::now() + time / 4 * 3;
+        let world = collect_with(cache, self.runtime, self.wanted(time))?;
+        let objects = Objects::new(cache, &self.runtime.layout, self.runtime.quirks);
+        let along = self.along.read(&objects, self.runtime, &world, until);
+        Ok((world, along))
     }
 
     /// What is wanted of values in a reading that begins now: no more than half of its time, so that stacks never wait.
@@ -301,7 +290,7 @@ impl<'s> Session<'s> {
     }
 
     /// The last resort: all threads stopped, those begun meanwhile too.
-    fn read_all_stopped(&mut self) -> Result<Snapshot, ReadError> {
+    fn read_all_stopped(&mut self) -> Result<Snapshot<A::Facts>, ReadError> {
         self.attempts += 1;
         self.ids.forget();
         let unstopped = Until::new(self.memory, Instant::now() + UNSTOPPED);
@@ -314,13 +303,14 @@ impl<'s> Session<'s> {
         let memory = Until::new(self.memory, Instant::now() + self.options.max_pause);
         let cache = Cache::new(&memory);
         cache.prefetch(first.extents());
-        let world = self.collect(&cache, self.options.max_pause);
+        let read = self.collect(&cache, self.options.max_pause);
         let gils = read_movers(&Cache::new(&memory), &memory, self.runtime);
         self.pause = self.pause.max(held.pause());
         let mut still = held.release();
         let stopped = still.len();
         still.extend(held.slept());
-        let mut world = world?;
+        let mut read = read?;
+        let world = &mut read.0;
         if let Some((tid, error)) = held.refused.first() {
             let others = match held.refused.len() - 1 {
                 0 => String::new(),
@@ -330,23 +320,23 @@ impl<'s> Session<'s> {
             world.problems.push(Problem::new(ProblemKind::Unproved, message));
         }
         let all_stand_still = held.refused.is_empty() && !held.unlisted;
-        let unproved = if all_stand_still { HashSet::new() } else { self.not_among(&still, &world) };
+        let unproved = if all_stand_still { HashSet::new() } else { self.not_among(&still, world) };
         let mode = if stopped > 0 { Mode::All } else { Mode::None };
         let gils = gils?.into_iter().map(|m| m.gil).collect();
-        Ok(Snapshot { stats, ..self.finish(world, gils, mode, stopped, unproved) })
+        Ok(Snapshot { stats, ..self.finish(read, gils, mode, stopped, unproved) })
     }
 
     /// The best that can be had without stopping: every thread is watched by itself, and those that ran are marked.
-    fn read_unproved(&mut self) -> Result<Snapshot, ReadError> {
+    fn read_unproved(&mut self) -> Result<Snapshot<A::Facts>, ReadError> {
         self.attempts += 1;
         self.ids.forget();
         let mut held = Held::new(self.tasks);
         held.watch(self.tasks.ids().unwrap_or_default());
         let memory = Until::new(self.memory, Instant::now() + UNSTOPPED);
-        let world = self.collect(&Cache::new(&memory), UNSTOPPED)?;
+        let read = self.collect(&Cache::new(&memory), UNSTOPPED)?;
         let gils = read_movers(&Cache::new(self.memory), self.memory, self.runtime)?;
-        let unproved = self.not_among(&held.slept(), &world);
-        Ok(self.finish(world, gils.into_iter().map(|m| m.gil).collect(), Mode::None, 0, unproved))
+        let unproved = self.not_among(&held.slept(), &read.0);
+        Ok(self.finish(read, gils.into_iter().map(|m| m.gil).collect(), Mode::None, 0, unproved))
     }
 
     fn not_among(&mut self, still: &HashSet<i32>, world: &World) -> HashSet<Addr> {
@@ -358,12 +348,12 @@ impl<'s> Session<'s> {
 
     fn finish(
         &mut self,
-        mut world: World,
+        (mut world, along): Read<A>,
         gils: Vec<GilState>,
         mode: Mode,
         stopped_threads: usize,
         unproved: HashSet<Addr>,
-    ) -> Snapshot {
+    ) -> Snapshot<A::Facts> {
         if !unproved.is_empty() {
             let message = match unproved.len() {
                 1 => "1 thread ran while it was read: its stack is not proved".to_owned(),
@@ -382,6 +372,7 @@ impl<'s> Session<'s> {
             tids,
             stats: HashMap::new(),
             world,
+            along,
             mode,
             stopped_threads,
             pause: self.pause,

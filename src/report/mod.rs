@@ -1,5 +1,6 @@
 //! What is said of a process: the model, how it is put together, and its formats.
 
+mod attach;
 mod build;
 mod doctor;
 pub mod format;

@@ -1,18 +1,15 @@
 //! From a PID to a report: opens the process, finds its interpreter, takes a snapshot. All of it in a thread of its own with
 //! a deadline, as almost anything about a process can block while that is in uninterruptible sleep.
 
+use super::attach::{Attached, attach};
 use super::build::build;
 use super::model::StackReport;
 use super::wait::{Waits, explain};
-use crate::cpython::{FindError, LayoutChoice, find};
-use crate::interp::{Pause, SnapshotError, SnapshotOptions, snapshot};
+use crate::cpython::{FindError, LayoutChoice};
+use crate::interp::{Pause, SnapshotError, SnapshotOptions};
 use crate::objects::ValueLimits;
 use crate::os::{OsError, Process, Progress, Reading, with_deadline};
-use crate::target::ReadError;
 use std::time::Duration;
-
-/// How often to begin anew with a process that does not hold still long enough to be understood.
-const RETRIES: usize = 4;
 
 /// How to read stacks.
 #[derive(Clone, Copy, Debug)]
@@ -102,32 +99,11 @@ pub fn stack(pid: i32, options: &StackOptions) -> Result<StackReport, StackError
 }
 
 fn read(process: &Process, options: &StackOptions, progress: &Progress) -> Result<StackReport, StackError> {
-    let mut result = read_once(process, options, progress);
-    for _ in 0..RETRIES {
-        match result {
-            // It may have become another program by exec(2) under our hands.
-            Err(StackError::Snapshot { .. } | StackError::Find { .. }) => {
-                result = read_once(process, options, progress)
-            }
-            result => return result,
-        }
-    }
-    result
+    attach(process, options.layout, progress, |attached| report(attached, options, progress))
 }
 
-fn read_once(process: &Process, options: &StackOptions, progress: &Progress) -> Result<StackReport, StackError> {
-    let pid = process.pid;
-    progress.at("reading /proc/PID/maps");
-    let modules = process.modules()?;
-    let memory = process.memory();
-    progress.at("looking for the interpreter");
-    let found = find(process, &modules, &memory, options.layout);
-    let runtime = found.map_err(|source| match process.is_alive() {
-        true => find_error(pid, source),
-        false => OsError::Gone(pid).into(),
-    })?;
-    let tasks = process.tasks()?;
-    let facts = process.facts();
+fn report(attached: &Attached<'_>, options: &StackOptions, progress: &Progress) -> Result<StackReport, StackError> {
+    let Attached { process, modules, memory, runtime, tasks, facts } = attached;
     progress.at("reading the threads' stacks");
     let snapshot_options = SnapshotOptions {
         pause: options.pause,
@@ -135,21 +111,15 @@ fn read_once(process: &Process, options: &StackOptions, progress: &Progress) -> 
         tasks: if options.waits { Reading::StatAndActivity } else { Reading::Stat },
         values: options.locals,
     };
-    let taken = snapshot(&memory, &runtime, &tasks, &facts.ns_pids, snapshot_options);
-    let taken = taken.map_err(|source| match source.0 {
-        ReadError::Denied => process.denied().into(),
-        ReadError::Gone => OsError::Gone(pid).into(),
-        _ if !process.is_alive() => OsError::Gone(pid).into(),
-        _ => StackError::Snapshot { pid, source },
-    })?;
+    let taken = attached.snapshot(snapshot_options, &())?;
     progress.at("reading /proc/PID/task, and what threads wait for");
     let waits = match options.waits {
-        true => explain(pid, &facts, &modules, &memory, &runtime, &taken),
+        true => explain(process.pid, facts, modules, memory, runtime, &taken),
         false => Waits::default(),
     };
-    let report = build(process.pid, &facts, &runtime, &tasks, taken, waits, options.native_threads);
+    let report = build(process.pid, facts, runtime, tasks, taken, waits, options.native_threads);
     if report.threads.iter().any(|t| !t.problems.is_empty()) && !process.is_alive() {
-        return Err(OsError::Gone(pid).into());
+        return Err(OsError::Gone(process.pid).into());
     }
     Ok(report)
 }

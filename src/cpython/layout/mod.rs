@@ -147,6 +147,14 @@ layouts! {
         locals: Option<Field<Addr>> = "PyFrameObject.f_locals",
         /// First of the local variables, cells and free variables.
         localsplus: Option<Field<Addr>> = "PyFrameObject.f_localsplus",
+        /// Start of the value stack, up to 3.10.
+        valuestack: Option<Field<Addr>> = "PyFrameObject.f_valuestack",
+        /// First free slot of it, or NULL while the frame is executed; up to 3.9.
+        stacktop: Option<Field<Addr>> = "PyFrameObject.f_stacktop",
+        /// Values on it, 3.10.
+        stackdepth: Option<Field<i32>> = "PyFrameObject.f_stackdepth",
+        /// What it is doing, 3.10.
+        state: Option<Field<i8>> = "PyFrameObject.f_state",
     }
     /// `_PyCFrame`, 3.11 and 3.12 (`Include/cpython/pystate.h`).
     cframe: CframeLayout {
@@ -175,6 +183,34 @@ layouts! {
         tlbc_index: Option<Field<i32>> = "_PyInterpreterFrame.tlbc_index",
         /// Start of the local variables; the fixed part ends here.
         localsplus: Option<Field<Addr>> = "_PyInterpreterFrame.localsplus",
+        /// Used slots from there on, the value stack's among them; up to 3.13.
+        stacktop: Option<Field<i32>> = "_PyInterpreterFrame.stacktop",
+        /// First free slot, from 3.14 on.
+        stackpointer: Option<Field<Addr>> = "_PyInterpreterFrame.stackpointer",
+    }
+    /// Generators, and coroutines, which are laid out alike (`Include/cpython/genobject.h`, 3.14 on `pycore_genobject.h`).
+    generator: GeneratorLayout {
+        /// Its frame object, NULL at its end; up to 3.10.
+        frame: Option<Field<Addr>> = "PyGenObject.gi_frame",
+        /// Non-zero while it runs, up to 3.9.
+        running: Option<Field<i8>> = "PyGenObject.gi_running",
+        /// The frame inside of it, from 3.11 on.
+        iframe: Option<Field<Addr>> = "PyGenObject.gi_iframe",
+        /// What it is doing, from 3.11 on.
+        frame_state: Option<Field<i8>> = "PyGenObject.gi_frame_state",
+    }
+    /// Where the interpreter keeps asyncio's things (`Include/internal/pycore_tstate.h`, `pycore_interp_structs.h`).
+    asyncio: AsyncioLayout {
+        /// The thread's running event loop, from 3.13 on.
+        running_loop: Option<Field<Addr>> = "_PyThreadStateImpl.asyncio_running_loop",
+        /// The task that it runs, from 3.14 on.
+        running_task: Option<Field<Addr>> = "_PyThreadStateImpl.asyncio_running_task",
+        /// Head of the list of the thread's tasks, from 3.14 on.
+        thread_tasks: Option<Field<Addr>> = "_PyThreadStateImpl.asyncio_tasks_head",
+        /// Head of the list of the tasks whose threads have ended, from 3.14 on.
+        interpreter_tasks: Option<Field<Addr>> = "PyInterpreterState.asyncio_tasks_head",
+        /// The thread's own dict, which up to 3.12 has its running event loop.
+        thread_dict: Option<Field<Addr>> = "PyThreadState.dict",
     }
     /// `_PyStackChunk`, from 3.11 on (`Include/cpython/pystate.h`).
     chunk: ChunkLayout {
@@ -297,6 +333,12 @@ layouts! {
         cell: Option<Field<Addr>> = "PyCellObject.ob_ref",
         /// `str`.
         function_qualname: Option<Field<Addr>> = "PyFunctionObject.func_qualname",
+        /// Tuple of the cells of outer functions' variables.
+        function_closure: Option<Field<Addr>> = "PyFunctionObject.func_closure",
+        /// Its code.
+        function_code: Option<Field<Addr>> = "PyFunctionObject.func_code",
+        /// What a weak reference refers to, or `None`.
+        weak_object: Option<Field<Addr>> = "PyWeakReference.wr_object",
         /// The function of a method.
         method_function: Option<Field<Addr>> = "PyMethodObject.im_func",
         /// The instance a method is bound to.

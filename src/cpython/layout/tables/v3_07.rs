@@ -2,9 +2,9 @@
 
 use crate::cpython::layout::{Build, Table};
 
-/// From headers and DWARF: Ubuntu bionic-updates python3.7 3.7.5-2ubuntu1~18.04.2.
-pub(super) const V3_7_5: Table = Table {
-    version: (3, 7, 5),
+/// From headers and DWARF: pyenv 3.7.16.
+pub(super) const V3_7_16: Table = Table {
+    version: (3, 7, 16),
     build: Build::Default,
     runtime_size: 1520,
     fields: &[
@@ -41,7 +41,13 @@ pub(super) const V3_7_5: Table = Table {
         ("PyFrameObject.f_lasti", 104),
         ("PyFrameObject.f_locals", 56),
         ("PyFrameObject.f_localsplus", 360),
+        ("PyFrameObject.f_stacktop", 72),
+        ("PyFrameObject.f_valuestack", 64),
+        ("PyFunctionObject.func_closure", 48),
+        ("PyFunctionObject.func_code", 16),
         ("PyFunctionObject.func_qualname", 104),
+        ("PyGenObject.gi_frame", 16),
+        ("PyGenObject.gi_running", 24),
         ("PyHeapTypeObject.ht_cached_keys", 856),
         ("PyHeapTypeObject.ht_qualname", 848),
         ("PyInterpreterState.id", 16),
@@ -58,6 +64,7 @@ pub(super) const V3_7_5: Table = Table {
         ("PySetObject.mask", 32),
         ("PySetObject.table", 40),
         ("PySetObject.used", 24),
+        ("PyThreadState.dict", 152),
         ("PyThreadState.exc_info", 144),
         ("PyThreadState.frame", 24),
         ("PyThreadState.interp", 16),
@@ -71,6 +78,7 @@ pub(super) const V3_7_5: Table = Table {
         ("PyTypeObject.tp_mro", 344),
         ("PyTypeObject.tp_name", 24),
         ("PyVarObject.ob_size", 16),
+        ("PyWeakReference.wr_object", 16),
         ("_PyErr_StackItem.exc_value", 8),
         ("_PyErr_StackItem.previous_item", 24),
         ("_PyRuntimeState.ceval.gil", 1264),

@@ -2,9 +2,9 @@
 
 use crate::cpython::layout::{Build, Table};
 
-/// From headers and DWARF: Ubuntu bionic-updates python3.8 3.8.0-3ubuntu1~18.04.2.
-pub(super) const V3_8_0: Table = Table {
-    version: (3, 8, 0),
+/// From headers and DWARF: pyenv 3.8.18.
+pub(super) const V3_8_18: Table = Table {
+    version: (3, 8, 18),
     build: Build::Default,
     runtime_size: 1464,
     fields: &[
@@ -41,7 +41,13 @@ pub(super) const V3_8_0: Table = Table {
         ("PyFrameObject.f_lasti", 104),
         ("PyFrameObject.f_locals", 56),
         ("PyFrameObject.f_localsplus", 360),
+        ("PyFrameObject.f_stacktop", 72),
+        ("PyFrameObject.f_valuestack", 64),
+        ("PyFunctionObject.func_closure", 48),
+        ("PyFunctionObject.func_code", 16),
         ("PyFunctionObject.func_qualname", 104),
+        ("PyGenObject.gi_frame", 16),
+        ("PyGenObject.gi_running", 24),
         ("PyHeapTypeObject.ht_cached_keys", 872),
         ("PyHeapTypeObject.ht_qualname", 864),
         ("PyInterpreterState.id", 16),
@@ -58,6 +64,7 @@ pub(super) const V3_8_0: Table = Table {
         ("PySetObject.mask", 32),
         ("PySetObject.table", 40),
         ("PySetObject.used", 24),
+        ("PyThreadState.dict", 152),
         ("PyThreadState.exc_info", 144),
         ("PyThreadState.frame", 24),
         ("PyThreadState.interp", 16),
@@ -71,6 +78,7 @@ pub(super) const V3_8_0: Table = Table {
         ("PyTypeObject.tp_mro", 344),
         ("PyTypeObject.tp_name", 24),
         ("PyVarObject.ob_size", 16),
+        ("PyWeakReference.wr_object", 16),
         ("_PyErr_StackItem.exc_value", 8),
         ("_PyErr_StackItem.previous_item", 24),
         ("_PyRuntimeState.ceval.gil", 1152),

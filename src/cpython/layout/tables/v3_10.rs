@@ -2,9 +2,9 @@
 
 use crate::cpython::layout::{Build, Table};
 
-/// From headers and DWARF: Ubuntu jammy python3.10 3.10.4-3.
-pub(super) const V3_10_4: Table = Table {
-    version: (3, 10, 4),
+/// From headers and DWARF: pyenv 3.10.13.
+pub(super) const V3_10_13: Table = Table {
+    version: (3, 10, 13),
     build: Build::Default,
     runtime_size: 672,
     fields: &[
@@ -41,7 +41,13 @@ pub(super) const V3_10_4: Table = Table {
         ("PyFrameObject.f_lasti", 96),
         ("PyFrameObject.f_locals", 56),
         ("PyFrameObject.f_localsplus", 352),
+        ("PyFrameObject.f_stackdepth", 80),
+        ("PyFrameObject.f_state", 108),
+        ("PyFrameObject.f_valuestack", 64),
+        ("PyFunctionObject.func_closure", 72),
+        ("PyFunctionObject.func_code", 48),
         ("PyFunctionObject.func_qualname", 40),
+        ("PyGenObject.gi_frame", 16),
         ("PyHeapTypeObject.ht_cached_keys", 872),
         ("PyHeapTypeObject.ht_qualname", 864),
         ("PyInterpreterState.gc.collecting", 816),
@@ -60,6 +66,7 @@ pub(super) const V3_10_4: Table = Table {
         ("PySetObject.table", 40),
         ("PySetObject.used", 24),
         ("PyThreadState.cframe", 48),
+        ("PyThreadState.dict", 152),
         ("PyThreadState.exc_info", 144),
         ("PyThreadState.frame", 24),
         ("PyThreadState.interp", 16),
@@ -73,6 +80,7 @@ pub(super) const V3_10_4: Table = Table {
         ("PyTypeObject.tp_mro", 344),
         ("PyTypeObject.tp_name", 24),
         ("PyVarObject.ob_size", 16),
+        ("PyWeakReference.wr_object", 16),
         ("_PyErr_StackItem.exc_value", 8),
         ("_PyErr_StackItem.previous_item", 24),
         ("_PyRuntimeState._finalizing", 16),

@@ -1,0 +1,28 @@
+//! What others read of the target at the same moment as the stacks, and under the same proof.
+
+use super::collect::World;
+use crate::cpython::Runtime;
+use crate::objects::Objects;
+use std::time::Instant;
+
+/// A reader that a snapshot takes along. It may be called several times: readings that cannot be proved are thrown away.
+pub trait Along {
+    /// What it reads.
+    type Facts;
+
+    /// Reads. After `until` it has to come to an end with what it has, and say so in its facts: a thread may be stopped.
+    fn read(&self, objects: &Objects<'_>, runtime: &Runtime, world: &World, until: Instant) -> Self::Facts;
+
+    /// True when these facts make no sense, as in the few instructions in which the interpreter changes several words that
+    /// belong together. With threads stopped, the next stop hits others.
+    fn is_torn(_facts: &Self::Facts) -> bool {
+        false
+    }
+}
+
+/// Nothing more.
+impl Along for () {
+    type Facts = ();
+
+    fn read(&self, _: &Objects<'_>, _: &Runtime, _: &World, _: Instant) {}
+}
