@@ -3,7 +3,7 @@
 //! Everything is linear in tasks and edges, and nothing recurses: chains of 100,000 tasks exist.
 
 use super::model::{ObjectId, Task};
-use crate::base::{Addr, AddrMap};
+use crate::base::AddrMap;
 
 /// Edges between tasks, each once.
 #[derive(Debug, Default)]
