@@ -183,7 +183,7 @@ fn nothing_drives_the_terminal() {
     let mut bad = task(0, &evil, &[]);
     bad.name = Some("n\x1b[31m\n".into());
     bad.class = "c\x07".into();
-    bad.awaiting.as_mut().unwrap().text = "t\x9b".into();
+    bad.awaiting.as_mut().unwrap().text = "t\u{9b}".into();
     bad.problems.push(Problem::new(ProblemKind::Invalid, "p\x1b"));
     bad.created_at.push(crate::report::tasks::CreatedAt { file: "\x1b".into(), line: 1, function: "\x1b".into() });
     let mut failed = task(1, &evil, &[]);
