@@ -125,6 +125,8 @@ pub enum LinkKind {
     Generator,
     /// An asynchronous generator.
     AsyncGenerator,
+    /// A function, called by the coroutine of a task that runs.
+    Function,
     /// A future or task, at the end of the chain.
     Future,
     /// Anything else, at the end of the chain: it has no frame that could be read.

@@ -4,13 +4,26 @@
 //! the task it concerns.
 
 mod awaiting;
+mod chain;
+mod discover;
+mod edges;
 mod facts;
+mod functions;
+mod loops;
+mod offsets;
+mod read;
+mod running;
+mod tasks;
+mod types;
 
 pub use facts::*;
+pub use read::read_asyncio;
 
+use crate::base::ProblemKind;
 use crate::cpython::{AsyncioDebug, Runtime};
 use crate::interp::{Along, World};
 use crate::objects::Objects;
+use crate::target::ReadError;
 use std::time::Instant;
 
 /// Reads asyncio along with the stacks: to be given to [`snapshot`](crate::interp::snapshot).
@@ -26,17 +39,9 @@ impl Along for ReadAsyncio {
     fn read(&self, objects: &Objects<'_>, runtime: &Runtime, world: &World, until: Instant) -> Asyncio {
         read_asyncio(objects, runtime, world, self.debug, until)
     }
-}
 
-/// Reads loops and tasks; what is left when `until` has come is said to be missing.
-pub fn read_asyncio(
-    objects: &Objects<'_>,
-    _runtime: &Runtime,
-    world: &World,
-    _debug: Option<AsyncioDebug>,
-    _until: Instant,
-) -> Asyncio {
-    let mut asyncio = Asyncio::default();
-    awaiting::explain(objects, world, &mut asyncio);
-    asyncio
+    fn is_torn(facts: &Asyncio) -> bool {
+        facts.problems.iter().any(|problem| problem.kind == ProblemKind::Invalid)
+            || facts.tasks.iter().any(|task| matches!(task.error, Some(ReadError::Invalid(_) | ReadError::Unmapped)))
+    }
 }

@@ -27,6 +27,14 @@ pub const FRAME_LOCALS: usize = 4096;
 pub const LOCALS: usize = 200_000;
 /// Exceptions being handled within each other that are passed over to find one.
 pub const EXCEPTIONS: usize = 1000;
+/// asyncio tasks of a process, some 500 bytes each. Services that hold connections have 100,000 and more.
+pub const TASKS: usize = 1 << 20;
+/// Callbacks of all futures together, and tasks that wait for others: one and a bit for each task as a rule.
+pub const TASK_EDGES: usize = 4 << 20;
+/// Coroutines and generators that await each other, of all tasks together: some 5 for each task as a rule.
+pub const TASK_LINKS: usize = 4 << 20;
+/// Entries of the record of where a task was created: `DEBUG_STACK_DEPTH` of asyncio is 10.
+pub const CREATION_FRAMES: usize = 64;
 /// Symbols of one ELF file that are looked through.
 pub const ELF_SYMBOLS: usize = 4 << 20;
 /// Largest section of an ELF file that is read into memory, in bytes.

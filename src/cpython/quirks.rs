@@ -46,9 +46,42 @@ pub enum InstanceDict {
     },
 }
 
+/// How a suspended generator shows whether it awaits something, and what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaits {
+    /// Its next instruction is `YIELD_FROM`; the last value on its stack. Up to 3.10.
+    YieldFrom,
+    /// The argument of its next instruction, which is `RESUME`, is 2 or 3; the last value on its stack. 3.11 and 3.12.
+    Resume,
+    /// Its state says so, from 3.13 on (`Include/internal/pycore_frame.h`, 3.14 on `pycore_interpframe.h`).
+    State {
+        /// The states that do: `FRAME_SUSPENDED_YIELD_FROM`, and the same `LOCKED` by another thread.
+        suspended: [i8; 2],
+        /// The value is so many slots before the end of its stack.
+        from_top: u64,
+    },
+}
+
+/// Values of `gi_frame_state` (3.11 on).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GeneratorStates {
+    /// It has not begun.
+    pub created: i8,
+    /// It is executed.
+    pub executing: i8,
+    /// The first of those in which it has ended.
+    pub ended: i8,
+    /// The last of all.
+    pub last: i8,
+}
+
 /// Everything about a version that is not an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quirks {
+    /// How generators and coroutines await.
+    pub awaits: Awaits,
+    /// What their states are.
+    pub generator_states: GeneratorStates,
     /// Format of line tables.
     pub line_table: LineTable,
     /// Meaning of the instruction field.
@@ -73,6 +106,18 @@ impl Quirks {
         let minor = version.minor;
         let free_threaded = build == Build::FreeThreaded;
         Quirks {
+            awaits: match minor {
+                ..=10 => Awaits::YieldFrom,
+                11 | 12 => Awaits::Resume,
+                13 | 14 => Awaits::State { suspended: [-1, -1], from_top: 1 },
+                // The slot behind it is for the method that sends to it.
+                _ => Awaits::State { suspended: [2, 3], from_top: 2 },
+            },
+            generator_states: match minor {
+                ..=12 => GeneratorStates { created: -2, executing: 0, ended: 1, last: 4 },
+                13 | 14 => GeneratorStates { created: -3, executing: 0, ended: 1, last: 4 },
+                _ => GeneratorStates { created: 0, executing: 4, ended: 5, last: 5 },
+            },
             line_table: match minor {
                 ..=9 => LineTable::Lnotab,
                 10 => LineTable::Deltas,

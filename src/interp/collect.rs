@@ -66,7 +66,7 @@ pub struct RawThread {
     /// Why its stack is incomplete, if it is.
     pub error: Option<ReadError>,
     /// Where its frames are.
-    pub(super) frame_addresses: Vec<Addr>,
+    pub frame_addresses: Vec<Addr>,
     /// Their local variables, where these were asked for.
     pub locals: Vec<Vec<RawLocal>>,
     /// The exception it is handling, where values were asked for.
@@ -220,12 +220,14 @@ fn go_on(objects: &Objects<'_>, thread: &Walking, left: &Cell<usize>) -> Result<
     result
 }
 
-fn read_codes(objects: &Objects<'_>, addresses: Vec<Addr>) -> AddrMap<Result<Code, ReadError>> {
+/// Code objects at these addresses.
+pub(crate) fn read_codes(objects: &Objects<'_>, addresses: Vec<Addr>) -> AddrMap<Result<Code, ReadError>> {
     let codes = code::read_codes(objects, &addresses);
     addresses.into_iter().zip(codes).collect()
 }
 
-fn read_modules(objects: &Objects<'_>, addresses: Vec<Addr>) -> AddrMap<Arc<str>> {
+/// `__name__` of the globals at these addresses.
+pub(crate) fn read_modules(objects: &Objects<'_>, addresses: Vec<Addr>) -> AddrMap<Arc<str>> {
     let names = objects.cache.batched(&addresses, |globals| match objects.dict_get(*globals, "__name__")? {
         Some(name) => objects.checked_str(name).map(Some),
         None => Ok(None),
@@ -272,7 +274,8 @@ fn finish_thread(
     }
 }
 
-fn finish_frame(
+/// A frame with its place in the bytecode; `None` while it is in the making.
+pub(crate) fn finish_frame(
     objects: &Objects<'_>,
     codes: &AddrMap<Result<Code, ReadError>>,
     frame: &FrameRef,

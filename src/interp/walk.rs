@@ -5,19 +5,19 @@ use crate::target::ReadError;
 
 /// A frame as found in the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FrameRef {
+pub(crate) struct FrameRef {
     /// The frame itself.
-    pub(super) address: Addr,
+    pub(crate) address: Addr,
     /// Its code object.
-    pub(super) code: Addr,
+    pub(crate) code: Addr,
     /// Its globals.
-    pub(super) globals: Addr,
+    pub(crate) globals: Addr,
     /// Where it is in the bytecode, in the version's own terms.
-    pub(super) instruction: InstructionRef,
+    pub(crate) instruction: InstructionRef,
     /// How it was entered.
-    pub(super) entry: Entry,
+    pub(crate) entry: Entry,
     /// It lies inside a generator, which exists since its first instructions were run.
-    pub(super) in_generator: bool,
+    pub(crate) in_generator: bool,
 }
 
 /// How the evaluation loop came to a frame.
@@ -34,7 +34,7 @@ pub enum Entry {
 
 /// Where a frame is in its bytecode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum InstructionRef {
+pub(crate) enum InstructionRef {
     /// `f_lasti` as it is.
     Lasti(i32),
     /// Address of an instruction, with the index of the copy of the bytecode it belongs to.
@@ -52,9 +52,33 @@ pub(super) struct Walk {
     pub(super) at_boundary: bool,
     /// Evaluation loop whose frames are being walked, where those are chained (3.11, 3.12).
     pub(super) cframe: Addr,
+    guard: CircleGuard,
+}
+
+/// Finds circles by Brent's method: the guard stays behind and is met again only on a circle.
+#[derive(Debug, Default)]
+pub(crate) struct CircleGuard {
     steps: usize,
     guard: Addr,
-    guard_moves_at: usize,
+    moves_at: usize,
+}
+
+impl CircleGuard {
+    /// Counts a step to `address`.
+    pub(crate) fn step(&mut self, address: Addr) -> Result<(), ReadError> {
+        if self.steps > 0 && address == self.guard {
+            return Err(ReadError::Invalid("stack: it goes round in a circle"));
+        }
+        self.steps += 1;
+        if self.steps > limits::FRAMES {
+            return Err(ReadError::TooLarge);
+        }
+        if self.steps >= self.moves_at {
+            self.guard = address;
+            self.moves_at = self.steps * 2;
+        }
+        Ok(())
+    }
 }
 
 impl Walk {
@@ -64,26 +88,13 @@ impl Walk {
             next,
             at_boundary: true,
             cframe: Addr::NULL,
-            steps: 0,
-            guard: Addr::NULL,
-            guard_moves_at: 1,
+            guard: CircleGuard::default(),
         }
     }
 
-    /// Counts a step to `address`, by Brent's method: the guard stays behind and is met again only on a circle.
+    /// Counts a step to `address`.
     pub(super) fn step(&mut self, address: Addr) -> Result<(), ReadError> {
-        if address == self.guard {
-            return Err(ReadError::Invalid("stack: it goes round in a circle"));
-        }
-        self.steps += 1;
-        if self.steps > limits::FRAMES {
-            return Err(ReadError::TooLarge);
-        }
-        if self.steps >= self.guard_moves_at {
-            self.guard = address;
-            self.guard_moves_at *= 2;
-        }
-        Ok(())
+        self.guard.step(address)
     }
 }
 

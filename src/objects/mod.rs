@@ -1,6 +1,7 @@
 //! Readers of Python objects, one file a type. They take memory as it comes: every length is bounded, every pointer may be
 //! wild, and what does not fit is an error, never a guess.
 
+mod containers;
 mod dict;
 mod instance;
 mod redact;
@@ -87,7 +88,7 @@ impl<'c> Objects<'c> {
     }
 
     /// `tp_name` of a type.
-    fn name_of_type(&self, ty: Addr) -> Result<Rc<str>, ReadError> {
+    pub fn name_of_type(&self, ty: Addr) -> Result<Rc<str>, ReadError> {
         if let Some(name) = self.type_names.borrow().get(&ty) {
             return Ok(name.clone());
         }
