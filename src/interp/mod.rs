@@ -20,6 +20,7 @@ mod native_ids;
 mod options;
 mod snapshot;
 mod threads;
+mod variables;
 mod walk;
 
 pub use along::Along;
@@ -34,5 +35,6 @@ pub use lock_search::{FutexWait, Lock, LockKind, find_locks};
 pub use names::ThreadName;
 pub use options::{Mode, Pause, SnapshotOptions};
 pub use snapshot::{Snapshot, SnapshotError, snapshot};
+pub use variables::Variables;
 pub use walk::Entry;
 pub(crate) use walk::{CircleGuard, FrameRef};

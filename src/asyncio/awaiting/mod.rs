@@ -1,0 +1,349 @@
+//! What a task waits for, where its chain of awaits ends.
+//!
+//! The innermost coroutine of the chain tells by its function: the standard library's are known ([`rules`]), and their local
+//! variables lead to the queue, lock, socket or other tasks. A bare future tells by its class and by its own callbacks. What
+//! belongs to all tasks is read once: timers, executors' work, who holds which lock. What neither tells is a future that
+//! nothing more is known of; nothing is guessed.
+
+mod combined;
+mod fields;
+mod futures;
+mod holders;
+mod network;
+mod pools;
+mod primitives;
+mod rules;
+mod timers;
+mod words;
+
+use self::pools::Pools;
+use self::rules::Rule;
+use self::timers::Timers;
+use super::types::Types;
+use super::{Asyncio, AwaitKind, Awaiting, RawLink, RawTask, TaskState};
+use crate::base::{Addr, AddrMap, Problem, ProblemKind};
+use crate::interp::{Variables, World};
+use crate::objects::{Objects, Slots};
+use crate::target::ReadError;
+use nix::time::{ClockId, clock_gettime};
+
+/// Innermost coroutines that are looked at. `Barrier.wait` is five deep, a stream's `readline` three.
+const STEPS: usize = 8;
+
+/// Fills in [`RawTask::awaiting`], once chains and edges are there, and what is known of the loops.
+pub(super) fn explain(types: &Types<'_, '_>, world: &World, asyncio: &mut Asyncio) {
+    let objects = types.objects;
+    fields::read_loops(objects, &mut asyncio.loops);
+    if asyncio.tasks.is_empty() {
+        return;
+    }
+    let found = explained(types, world, asyncio);
+    let mut failed = None;
+    for (index, reason) in found {
+        let Some(task) = asyncio.tasks.get_mut(index) else { continue };
+        match reason {
+            Ok(awaiting) => task.awaiting = awaiting,
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    if let Some(error) = failed {
+        let message = format!("what some tasks wait for: {error}");
+        asyncio.problems.push(Problem::new(ProblemKind::Unreadable, message));
+    }
+}
+
+/// What tasks wait for, by their index.
+type Explained = Vec<(usize, Result<Option<Awaiting>, ReadError>)>;
+
+fn explained(types: &Types<'_, '_>, world: &World, asyncio: &Asyncio) -> Explained {
+    let objects = types.objects;
+    let slots = Slots::default();
+    let variables = Variables::default();
+    let mut explainer = Explainer {
+        timers: Timers::read(objects, &slots, &asyncio.loops),
+        pools: pools::read(objects, &variables, world),
+        watched: network::read_watched(objects, &slots, &asyncio.loops),
+        rules: rules_of(asyncio),
+        tasks: asyncio.tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect(),
+        completions: AddrMap::default(),
+        now: now(),
+        objects,
+        types,
+        variables,
+        asyncio,
+    };
+    let pending: Vec<usize> = (0..asyncio.tasks.len()).filter(|index| explainer.is_pending(*index)).collect();
+    if explainer.rules.values().any(|rule| *rule == Some(Rule::AsCompleted)) {
+        explainer.completions = explainer.read_completions(&pending);
+    }
+    let reasons = objects.cache.batched(&pending, |index| match asyncio.tasks.get(*index) {
+        Some(task) => explainer.reason(task),
+        None => Ok(None),
+    });
+    let locks = reasons.iter().flatten().flatten().filter_map(|reason| reason.lock.as_ref().map(|lock| lock.object));
+    let holders = holders::find(&explainer, locks.collect());
+    let said = reasons.into_iter().map(|reason| Ok(reason?.map(|reason| explainer.say(reason, &holders))));
+    pending.into_iter().zip(said).collect()
+}
+
+/// `CLOCK_MONOTONIC`, which is the time of asyncio's loops (`time.monotonic`), in seconds.
+fn now() -> Option<f64> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?;
+    Some(now.tv_sec() as f64 + now.tv_nsec() as f64 / 1e9)
+}
+
+/// The rules for the code objects of all chains.
+fn rules_of(asyncio: &Asyncio) -> AddrMap<Option<Rule>> {
+    let mut rules = AddrMap::default();
+    let frames = asyncio.tasks.iter().flat_map(|task| &task.chain).filter_map(|link| link.frame);
+    for frame in frames {
+        rules.entry(frame.code).or_insert_with(|| {
+            let module = asyncio.modules.get(&frame.globals)?;
+            let code = asyncio.codes.get(&frame.code)?.as_ref().ok()?;
+            rules::rule(module, &code.name)
+        });
+    }
+    rules
+}
+
+/// A suspended coroutine, or generator, of a chain.
+#[derive(Clone, Copy)]
+struct Step {
+    rule: Option<Rule>,
+    frame: Addr,
+    code: Addr,
+}
+
+/// A lock that a task waits for; who holds it is found for all of them together.
+struct WantedLock {
+    object: Addr,
+    /// Somebody has it, as it says itself.
+    is_held: bool,
+    /// Several may hold it.
+    is_shared: bool,
+    /// What follows its holder in words.
+    after: String,
+}
+
+/// What a task waits for, before it is known who holds locks.
+struct Reason {
+    awaiting: Awaiting,
+    lock: Option<WantedLock>,
+    /// When it ends by itself, in the loop's time.
+    ends: Option<f64>,
+}
+
+impl Reason {
+    fn new(kind: AwaitKind, object: impl Into<Option<Addr>>, text: impl Into<String>) -> Reason {
+        let awaiting = Awaiting {
+            kind,
+            object: object.into(),
+            tasks: Vec::new(),
+            text: text.into(),
+            fd: None,
+            seconds_left: None,
+        };
+        Reason { awaiting, lock: None, ends: None }
+    }
+
+    fn with_tasks(mut self, tasks: Vec<Addr>) -> Reason {
+        self.awaiting.tasks = tasks;
+        self
+    }
+
+    fn with_fd(mut self, fd: Option<i32>) -> Reason {
+        self.awaiting.fd = fd;
+        self
+    }
+}
+
+struct Explainer<'e, 'c> {
+    objects: &'e Objects<'c>,
+    types: &'e Types<'e, 'c>,
+    asyncio: &'e Asyncio,
+    variables: Variables,
+    timers: Timers,
+    pools: Pools,
+    /// Descriptors that selectors watch, by what the callbacks carry.
+    watched: AddrMap<i32>,
+    rules: AddrMap<Option<Rule>>,
+    /// What is left of each `as_completed`, by its queue, up to 3.12.
+    completions: AddrMap<Addr>,
+    /// Tasks by address.
+    tasks: AddrMap<usize>,
+    now: Option<f64>,
+}
+
+impl Explainer<'_, '_> {
+    fn is_pending(&self, index: usize) -> bool {
+        self.asyncio.tasks.get(index).is_some_and(|task| task.state == TaskState::Pending)
+    }
+
+    /// The task at an address, if it is one of those that were found.
+    fn task(&self, address: Addr) -> Option<&RawTask> {
+        self.asyncio.tasks.get(*self.tasks.get(&address)?)
+    }
+
+    /// `task "reload"`.
+    fn task_words(&self, address: Addr) -> String {
+        match self.task(address).and_then(|task| task.name.as_deref()) {
+            Some(name) => format!("task \"{}\"", words::short(name)),
+            None => format!("task {address}"),
+        }
+    }
+
+    fn step(&self, link: &RawLink) -> Option<Step> {
+        let (frame, address) = (link.frame?, link.frame_address?);
+        let rule = self.rules.get(&frame.code).copied().flatten();
+        Some(Step { rule, frame: address, code: frame.code })
+    }
+
+    /// What a task waits for; `None` when that cannot be known.
+    fn reason(&self, task: &RawTask) -> Result<Option<Reason>, ReadError> {
+        let steps: Vec<Step> = task.chain.iter().rev().filter_map(|link| self.step(link)).take(STEPS).collect();
+        let reason = match task.waiter {
+            Some(waiter) => Some(self.of_waiter(waiter, &steps)?),
+            None => self.without_waiter(task, &steps),
+        };
+        Ok(reason.map(|mut reason| {
+            reason.ends = match (reason.ends, task.waiter.and_then(|waiter| self.timers.by_object.get(&waiter))) {
+                (None, ends) => ends.copied(),
+                (ends, _) => ends,
+            };
+            let limit = self.timers.of_task.get(&task.address).copied();
+            self.add_times(&mut reason, limit);
+            reason
+        }))
+    }
+
+    /// A task that no future will wake is about to run; one with an end that is no future waits for that.
+    fn without_waiter(&self, task: &RawTask, steps: &[Step]) -> Option<Reason> {
+        if task.error.is_some() {
+            return None;
+        }
+        let begun = task.chain.first().and_then(|link| link.frame).is_none_or(|frame| frame.offset.is_some());
+        let text = match steps.first().and_then(|step| step.rule) {
+            _ if !begun => "its first turn",
+            Some(Rule::Turn) => "its turn, after sleep(0)",
+            _ => "its turn",
+        };
+        Some(Reason::new(AwaitKind::Turn, None, text))
+    }
+
+    fn of_waiter(&self, waiter: Addr, steps: &[Step]) -> Result<Reason, ReadError> {
+        if tolerate(self.is_done(waiter))? == Some(true) {
+            return Ok(Reason::new(AwaitKind::Turn, waiter, "its turn: what it waited for is done"));
+        }
+        // A rule says more of a plain future than the future itself; a task or `gather` speaks for itself.
+        if let Some(reason) = tolerate(self.of_kind(waiter))?.flatten() {
+            return Ok(reason);
+        }
+        if let Some(reason) = tolerate(self.by_rule(waiter, steps))?.flatten() {
+            return Ok(reason);
+        }
+        if let Some(reason) = tolerate(self.by_callbacks(waiter))?.flatten() {
+            return Ok(reason);
+        }
+        if let Some(reason) = tolerate(self.by_connection(waiter, steps))?.flatten() {
+            return Ok(reason);
+        }
+        self.bare(waiter)
+    }
+
+    fn by_rule(&self, waiter: Addr, steps: &[Step]) -> Result<Option<Reason>, ReadError> {
+        let Some((step, outer)) = steps.split_first() else { return Ok(None) };
+        match step.rule {
+            Some(Rule::Sleep) => self.sleep(waiter, *step).map(Some),
+            Some(Rule::WaitFor | Rule::CancelAndWait) => self.wait_for(*step),
+            Some(Rule::Wait) => self.wait(*step),
+            Some(Rule::TaskGroup) => self.task_group(*step),
+            Some(Rule::Acquire) => self.acquire(*step),
+            Some(Rule::Notified) => self.notified(*step, outer),
+            Some(Rule::Queue(method)) => self.queue(*step, method, outer),
+            Some(Rule::StreamData | Rule::StreamDrain | Rule::Stream(_)) => self.stream(steps),
+            Some(Rule::Socket(method)) => self.socket(*step, method),
+            Some(Rule::Server(method)) => self.server(*step, method),
+            Some(Rule::Process) => self.child(*step),
+            Some(Rule::AnyioThread) => self.anyio_thread(waiter, *step),
+            Some(Rule::Turn | Rule::Enter | Rule::Barrier | Rule::AsCompleted) | None => Ok(None),
+        }
+    }
+
+    fn sleep(&self, waiter: Addr, step: Step) -> Result<Reason, ReadError> {
+        if self.timers.by_object.contains_key(&waiter) {
+            return Ok(Reason::new(AwaitKind::Sleep, waiter, "sleep"));
+        }
+        let [delay] = self.variables.values(self.objects, step.frame, step.code, ["delay"])?;
+        let delay = delay.map(|delay| timers::number(self.objects, delay)).transpose();
+        let text = match tolerate(delay)?.flatten() {
+            Some(delay) => format!("sleep of {}", words::seconds(delay)),
+            None => "sleep".to_owned(),
+        };
+        Ok(Reason::new(AwaitKind::Sleep, waiter, text))
+    }
+
+    /// A future that nothing more is known of, or whatever else a task can wait for.
+    fn bare(&self, waiter: Addr) -> Result<Reason, ReadError> {
+        let class = self.class(waiter)?;
+        Ok(match tolerate(self.is_done(waiter))? {
+            Some(_) if class == "Future" => Reason::new(AwaitKind::Future, waiter, "a future"),
+            Some(_) => Reason::new(AwaitKind::Future, waiter, format!("a {class}")),
+            None => Reason::new(AwaitKind::Other, waiter, class),
+        })
+    }
+
+    /// Adds when it ends: by its own timer, or because the task's time is up.
+    fn add_times(&self, reason: &mut Reason, limit: Option<f64>) {
+        let Some(now) = self.now else { return };
+        let left = |ends: f64| (ends - now).max(0.0);
+        let own = reason.ends.map(left);
+        let limit = limit.map(left);
+        let awaiting = &mut reason.awaiting;
+        let said = match &mut reason.lock {
+            Some(lock) => &mut lock.after,
+            None => &mut awaiting.text,
+        };
+        if let Some(own) = own {
+            let how = if awaiting.kind == AwaitKind::Sleep { ", {} left" } else { ", timeout in {}" };
+            said.push_str(&how.replace("{}", &words::seconds(own)));
+        }
+        if let Some(limit) = limit {
+            said.push_str(&format!(", timeout in {}", words::seconds(limit)));
+        }
+        awaiting.seconds_left = match (own, limit) {
+            (Some(own), Some(limit)) => Some(own.min(limit)),
+            (own, limit) => own.or(limit),
+        };
+    }
+
+    /// The name of an object's class.
+    fn class(&self, object: Addr) -> Result<String, ReadError> {
+        Ok(words::short(words::last(&self.objects.type_name(object)?)))
+    }
+
+    /// A local variable of a step; an error where it has no value.
+    fn local(&self, step: Step, name: &'static str) -> Result<Addr, ReadError> {
+        let [value] = self.variables.values(self.objects, step.frame, step.code, [name])?;
+        value.ok_or(ReadError::Invalid("local variable"))
+    }
+
+    /// The finished words.
+    fn say(&self, reason: Reason, holders: &AddrMap<Vec<Addr>>) -> Awaiting {
+        let Reason { mut awaiting, lock, .. } = reason;
+        if let Some(lock) = lock {
+            let holders = holders.get(&lock.object).map(Vec::as_slice).unwrap_or_default();
+            awaiting.text.push_str(&self.held_words(&lock, holders));
+            awaiting.text.push_str(&lock.after);
+            awaiting.tasks = if lock.is_held { holders::proved(&lock, holders).to_vec() } else { Vec::new() };
+        }
+        awaiting
+    }
+}
+
+/// What cannot be read says nothing; what is only not read yet is waited for, and when the time is up that has to be said.
+fn tolerate<T>(result: Result<T, ReadError>) -> Result<Option<T>, ReadError> {
+    match result {
+        Err(error @ (ReadError::Deferred | ReadError::Deadline | ReadError::Gone)) => Err(error),
+        result => Ok(result.ok()),
+    }
+}

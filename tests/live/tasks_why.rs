@@ -1,0 +1,107 @@
+//! What tasks wait for: each reason with a task that says what must be seen of its wait, on every interpreter.
+
+use pyattach::asyncio::{Asyncio, Awaiting, RawTask, ReadAsyncio};
+use pyattach::base::{Addr, AddrMap};
+use pyattach::cpython::{LayoutChoice, find, find_asyncio};
+use pyattach::interp::{Pause, SnapshotOptions, snapshot};
+use pyattach::os::{Process, with_deadline};
+use serde_json::{Value, json};
+
+use crate::support::registry::Interpreter;
+use crate::support::stage::Stage;
+use crate::support::target::{DEADLINE, Target};
+use crate::support::{Failed, Outcome, ensure, kernel};
+use crate::{Scenario, everywhere};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[Scenario { name: "tasks_why", exists: everywhere, run: reasons }];
+
+/// Tasks that each wait for something else, and the loop that one of them blocks.
+fn reasons(interpreter: &Interpreter, stage: &Stage) -> Outcome {
+    let target = Target::start(interpreter, stage, &["tasks_why.py"])?;
+    kernel::wait_for_read(target.pid, target.pid)?;
+    let asyncio = read(target.pid)?;
+    ensure!(asyncio.problems.is_empty(), "{:?}", asyncio.problems);
+    let functions: AddrMap<String> =
+        asyncio.tasks.iter().map(|task| (task.address, function_of(&asyncio, task))).collect();
+    let mut differences = Vec::new();
+    for (name, said) in target.expect["tasks"].as_object().ok_or("no tasks")? {
+        let mut found = asyncio.tasks.iter().filter(|task| functions[&task.address] == *name);
+        let task = found.next().ok_or_else(|| format!("no task {name}"))?;
+        ensure!(found.next().is_none(), "several tasks {name}");
+        differences.extend(differences_of(name, said, task.awaiting.as_ref(), &functions));
+    }
+    let event_loop = asyncio.loops.first().ok_or("no loop")?;
+    let seen = json!({"ready": event_loop.ready, "scheduled": event_loop.scheduled, "ident": event_loop.ident});
+    if seen != target.expect["loop"] {
+        differences.push(format!("loop: {} / {seen}", target.expect["loop"]));
+    }
+    ensure!(event_loop.closed == Some(false), "a closed loop: {event_loop:?}");
+    ensure!(event_loop.debug == Some(false), "debug mode: {event_loop:?}");
+    ensure!(differences.is_empty(), "{}", differences.join("\n"));
+    Ok(())
+}
+
+fn differences_of(name: &str, said: &Value, seen: Option<&Awaiting>, functions: &AddrMap<String>) -> Vec<String> {
+    let Some(seen) = seen else { return vec![format!("{name}: nothing / {said}")] };
+    let mut differences = Vec::new();
+    let mut expect = |holds: bool, what: &str| {
+        if !holds {
+            differences.push(format!("{name}: {what}: {seen:?} / {said}"));
+        }
+    };
+    expect(said["kind"] == kind(seen), "kind");
+    expect(said["text"].as_str().is_some_and(|text| seen.text.starts_with(text)), "text");
+    // All of it has to be said, but for seconds, which are another's.
+    let whole = said["seconds"].is_array() || said["text"].as_str().is_some_and(|text| text.ends_with("held by "));
+    expect(whole || said["text"] == seen.text.as_str(), "the end of the text");
+    expect(said["fd"] == json!(seen.fd), "descriptor");
+    let within = match (&said["seconds"], seen.seconds_left) {
+        (Value::Null, left) => left.is_none(),
+        (range, Some(left)) => range[0].as_f64() <= Some(left) && Some(left) <= range[1].as_f64(),
+        (_, None) => false,
+    };
+    expect(within, "seconds");
+    let tasks = seen.tasks.iter().map(|task| functions.get(task).cloned().unwrap_or_default());
+    let mut tasks: Vec<String> = tasks.collect();
+    tasks.sort();
+    let none = json!([]);
+    let said_tasks = if said["tasks"].is_null() { &none } else { &said["tasks"] };
+    expect(json!(tasks) == *said_tasks, "tasks");
+    differences
+}
+
+/// `TaskGroup` as `task_group`.
+fn kind(seen: &Awaiting) -> String {
+    let mut words = String::new();
+    for letter in format!("{:?}", seen.kind).chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push('_');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
+}
+
+/// The function that a task's coroutine is of.
+fn function_of(asyncio: &Asyncio, task: &RawTask) -> String {
+    let code = task.chain.first().and_then(|link| link.frame).map(|frame| frame.code);
+    let code = code.and_then(|code: Addr| asyncio.codes.get(&code)?.as_ref().ok());
+    code.map(|code| code.name.to_string()).unwrap_or_default()
+}
+
+/// Everything of asyncio in a process.
+fn read(pid: i32) -> Result<Asyncio, Failed> {
+    let work = move || -> Result<Asyncio, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let process = Process::open(pid).map_err(|error| text(&error))?;
+        let modules = process.modules().map_err(|error| text(&error))?;
+        let memory = process.memory();
+        let runtime = find(&process, &modules, &memory, LayoutChoice::Auto).map_err(|error| text(&error))?;
+        let along = ReadAsyncio { debug: find_asyncio(&modules, &memory, &runtime) };
+        let tasks = process.tasks().map_err(|error| text(&error))?;
+        let options = SnapshotOptions { pause: Pause::Never, ..SnapshotOptions::default() };
+        let taken = snapshot(&memory, &runtime, &tasks, &process.facts().ns_pids, options, &along);
+        Ok(taken.map_err(|error| text(&error))?.along)
+    };
+    Ok(with_deadline(DEADLINE, work).ok_or("reading takes too long")??)
+}
