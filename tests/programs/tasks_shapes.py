@@ -212,9 +212,13 @@ async def task_group():
         edges.append((inner, child))
 
 
+async def do_shield(task):
+    await asyncio.shield(task)
+
+
 async def shield():
     inner = spawn(hold(), "shield", "shield-inner", "future")
-    spawn(awaiting(asyncio.shield(inner)), "shield", "shield", "shield", [inner])
+    spawn(do_shield(inner), "shield", "shield", "shield", [inner])
 
 
 async def do_wait_for(task):
