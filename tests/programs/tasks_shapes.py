@@ -347,7 +347,8 @@ async def sockets():
 
 
 async def child():
-    process = await asyncio.create_subprocess_exec("/bin/cat", stdin=asyncio.subprocess.PIPE)
+    command = sys.executable, "-I", "-S", "-c", "import os; os.read(0, 1)"
+    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
     kept.append(process)
     spawn(awaiting(process.wait()), "subprocess", "subprocess", "subprocess")
 
@@ -542,12 +543,16 @@ def run(made):
 
 
 def main():
-    if sys.argv[1:] == ["uvloop"]:
-        import uvloop
+    try:
+        if sys.argv[1:] == ["uvloop"]:
+            import uvloop
 
-        run(uvloop.new_event_loop)
-    else:
-        run(asyncio.new_event_loop)
+            run(uvloop.new_event_loop)
+        else:
+            run(asyncio.new_event_loop)
+    finally:
+        # The thread of the executor would keep a failed program from ending.
+        os._exit(1)
 
 
 main()
