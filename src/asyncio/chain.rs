@@ -2,10 +2,9 @@
 //!
 //! A suspended coroutine has what it awaits on its stack. One that is executed has not: its frames are on its thread's.
 
-use super::running::Running;
+use super::LinkKind;
 use super::types::{Kind, Types};
-use super::{LinkKind, RawLink};
-use crate::base::{Addr, AddrMap, limits};
+use crate::base::Addr;
 use crate::interp::{CircleGuard, FrameRef, GeneratorState, generator_extent, read_generator};
 use crate::target::ReadError;
 use std::cell::{Cell, RefCell};

@@ -5,6 +5,7 @@
 
 mod awaiting;
 mod chain;
+mod created;
 mod discover;
 mod edges;
 mod facts;

@@ -33,8 +33,6 @@ pub(super) struct FutureOffsets {
     pub(super) callbacks: u32,
     /// Its exception.
     pub(super) exception: u32,
-    /// Its result.
-    pub(super) result: u32,
     /// Where it was created, in debug mode.
     pub(super) source_traceback: u32,
     /// `fut_state`, an `enum`: 0 pending, 1 cancelled, 2 finished.
@@ -74,7 +72,6 @@ struct Row {
     future_size: u32,
     /// `tp_dictoffset`; `None` where the `__dict__` is before the object (-1).
     dict: Option<u32>,
-    result: u32,
     source_traceback: u32,
     state: u32,
     log_traceback: (u32, u8),
@@ -95,7 +92,6 @@ const V3_7: Row = Row {
     size: 120,
     future_size: 88,
     dict: Some(72),
-    result: 40,
     source_traceback: 48,
     state: 56,
     log_traceback: (60, INT),
@@ -130,7 +126,6 @@ const V3_10: Row = Row {
     size: 176,
     future_size: 136,
     dict: Some(88),
-    result: 48,
     source_traceback: 56,
     state: 72,
     log_traceback: (76, INT),
@@ -224,7 +219,6 @@ impl Row {
             callback0: header + 8,
             callbacks: header + 24,
             exception: header + 32,
-            result: header + self.result,
             source_traceback: header + self.source_traceback,
             state: header + self.state,
             log_traceback: flag(header, self.log_traceback),

@@ -1,6 +1,7 @@
 //! One pass over everything of asyncio.
 
 use super::chain::{Chain, Link, walk};
+use super::created::read_created;
 use super::discover::{Found, FoundTask, discover};
 use super::edges::Edges;
 use super::loops::read_loops;
@@ -33,6 +34,7 @@ pub fn read_asyncio(
     finish_chains(&types, world, &mut facts, chains, &mut asyncio);
     asyncio.problems.extend(read_edges(&types, &mut facts, until));
     read_exceptions(objects, &mut facts, until);
+    asyncio.problems.extend(read_creation(objects, &mut facts, until));
     asyncio.tasks = facts.into_iter().map(|facts| facts.task).collect();
     asyncio.loops = read_loops(&types, world, &found, &asyncio.tasks);
     finish_tasks(&found, &mut asyncio);
@@ -223,6 +225,23 @@ fn read_exceptions(objects: &Objects<'_>, facts: &mut [TaskFacts], until: Instan
             facts.task.exception = value.ok();
         }
     }
+}
+
+/// Where tasks were created, where that is known.
+fn read_creation(objects: &Objects<'_>, facts: &mut [TaskFacts], until: Instant) -> Option<Problem> {
+    let known = facts.iter().enumerate().filter_map(|(index, facts)| Some((index, facts.source_traceback?)));
+    let known: Vec<(usize, Addr)> = known.collect();
+    let created = objects.cache.batched(&known, |(_, summary)| in_time(until, || read_created(objects, *summary)));
+    let mut failed = None;
+    for ((index, _), created) in known.iter().zip(created) {
+        match (facts.get_mut(*index), created) {
+            (Some(facts), Ok(created)) => facts.task.created_at = created,
+            (_, Err(error)) => failed = Some(error),
+            (None, Ok(_)) => {}
+        }
+    }
+    let message = format!("where some of the asyncio tasks were created: {}", failed?);
+    Some(Problem::new(ProblemKind::Unreadable, message))
 }
 
 /// What loops tell of tasks.

@@ -33,7 +33,6 @@ pub(super) struct FutureFacts {
     pub(super) state: TaskState,
     pub(super) callbacks: Vec<Addr>,
     pub(super) exception: Option<Addr>,
-    pub(super) result: Option<Addr>,
     pub(super) source_traceback: Option<Addr>,
     pub(super) log_traceback: bool,
     pub(super) awaited_by: Vec<Addr>,
@@ -142,7 +141,6 @@ fn c_future(types: &Types<'_, '_>, address: Addr, offsets: &FutureOffsets) -> Re
         state,
         callbacks,
         exception,
-        result: pointer(offsets.result),
         source_traceback: pointer(offsets.source_traceback),
         log_traceback: offsets.log_traceback.is_set(record),
         awaited_by,
@@ -193,7 +191,7 @@ fn python_task(types: &Types<'_, '_>, address: Addr) -> Result<TaskFacts, ReadEr
 /// Attributes of the class are those of an instance that has not got its own: pending, without callbacks.
 fn python_future(types: &Types<'_, '_>, address: Addr) -> Result<FutureFacts, ReadError> {
     let objects = types.objects;
-    let [event_loop, state, callbacks, exception, result, source_traceback, log_traceback, awaited_by] = objects
+    let [event_loop, state, callbacks, exception, source_traceback, log_traceback, awaited_by] = objects
         .instance_attributes(
             address,
             [
@@ -201,7 +199,6 @@ fn python_future(types: &Types<'_, '_>, address: Addr) -> Result<FutureFacts, Re
                 "_state",
                 "_callbacks",
                 "_exception",
-                "_result",
                 "_source_traceback",
                 "_Future__log_traceback",
                 "_Future__asyncio_awaited_by",
@@ -228,7 +225,6 @@ fn python_future(types: &Types<'_, '_>, address: Addr) -> Result<FutureFacts, Re
         state,
         callbacks: of_callbacks,
         exception,
-        result: not_none(objects, result)?,
         source_traceback: not_none(objects, source_traceback)?,
         log_traceback: log_traceback.map(|flag| objects.int(flag)).transpose()?.is_some_and(|flag| flag != 0),
         awaited_by,

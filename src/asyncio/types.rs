@@ -1,7 +1,7 @@
 //! What the types of the objects on the way are: which of them are tasks, futures, coroutines, and what they are called.
 
 use super::offsets::{FutureOffsets, TaskOffsets, future_offsets, task_offsets};
-use crate::base::{Addr, AddrMap, FieldValue};
+use crate::base::{Addr, AddrMap};
 use crate::cpython::AsyncioDebug;
 use crate::objects::Objects;
 use crate::target::ReadError;
@@ -171,11 +171,6 @@ impl<'o, 'c> Types<'o, 'c> {
     fn shape(&self, ty: Addr) -> Result<(i64, i64), ReadError> {
         let layout = &self.objects.layout.type_object;
         Ok((self.objects.field(ty, layout.tp_basicsize)?, self.objects.field(ty, layout.tp_dictoffset)?))
-    }
-
-    /// A word of an object.
-    pub(super) fn word<T: FieldValue>(&self, object: Addr, offset: u32) -> Result<T, ReadError> {
-        self.objects.field(object, crate::base::Field::new(offset))
     }
 }
 

@@ -68,7 +68,7 @@ fn parse(bytes: &[u8]) -> Option<AsyncioDebug> {
     let mut words = bytes.chunks_exact(8).map_while(u64::from_bytes);
     let mut word = || words.next();
     let within = |offset: u64, size: u64, width: u64| {
-        let fits = offset.checked_add(width)? <= size && offset % width == 0;
+        let fits = offset.checked_add(width)? <= size && offset.is_multiple_of(width);
         fits.then(|| u32::try_from(offset).ok()).flatten()
     };
     let task = word()?.min(SANE_TASK);

@@ -42,13 +42,15 @@ impl Variables {
         let bytes = objects.cache.bytes(first_slot(objects, frame)?, names.len() * 8)?;
         let mut found = [None; N];
         for (value, wanted) in found.iter_mut().zip(wanted) {
-            let Some(slot) = names.iter().position(|(name, _)| **name == *wanted) else { continue };
-            let word = bytes.get(slot * 8..).and_then(Addr::from_bytes).unwrap_or_default();
-            let Some(object) = object(word) else { continue };
-            *value = match names.get(slot) {
-                Some((_, LocalKind::Cell | LocalKind::Free)) => contents(objects, object)?,
-                _ => Some(object),
-            };
+            // Up to 3.10 a parameter that inner functions use has two slots, and the first is empty.
+            for (slot, (_, kind)) in names.iter().enumerate().filter(|(_, (name, _))| **name == *wanted) {
+                let word = bytes.get(slot * 8..).and_then(Addr::from_bytes).unwrap_or_default();
+                let Some(object) = object(word) else { continue };
+                *value = match kind {
+                    LocalKind::Cell | LocalKind::Free => contents(objects, object)?,
+                    LocalKind::Argument | LocalKind::Local => Some(object),
+                };
+            }
         }
         Ok(found)
     }
@@ -60,7 +62,7 @@ impl Variables {
             false => operands_of_frame_object(objects, frame)?,
         };
         // A frame that is executed has its stack pointer elsewhere.
-        let len = end.0.checked_sub(first.0).unwrap_or(0);
+        let len = end.0.saturating_sub(first.0);
         if len > OPERANDS * 8 || len % 8 != 0 {
             return Err(ReadError::Invalid("value stack"));
         }
@@ -79,9 +81,7 @@ impl Variables {
         let layout = &objects.layout.frame;
         let end = match (layout.stackpointer, layout.stacktop) {
             (Some(pointer), _) => objects.field(frame, pointer)?,
-            (None, Some(top)) => {
-                slots.offset(u64::try_from(objects.field(frame, top)?).unwrap_or(0).saturating_mul(8))
-            }
+            (None, Some(top)) => slots.offset(u64::try_from(objects.field(frame, top)?).unwrap_or(0).saturating_mul(8)),
             _ => return Err(ReadError::Invalid("layout")),
         };
         Ok((first, end))

@@ -6,8 +6,6 @@ use crate::target::ReadError;
 
 /// Longest name of a function written in C, in bytes.
 const C_NAME_BYTES: usize = 256;
-/// Cells of one function that are looked at.
-const CELLS: usize = 64;
 /// How deep partials and contexts lie within each other.
 const DEPTH: usize = 8;
 
@@ -34,8 +32,7 @@ impl Objects<'_> {
         Ok(match &*self.type_name(object)? {
             "function" => Callable::Function,
             "method" => {
-                let (function, bound_to) =
-                    (layout.method_function.ok_or(missing)?, layout.method_self.ok_or(missing)?);
+                let (function, bound_to) = (layout.method_function.ok_or(missing)?, layout.method_self.ok_or(missing)?);
                 Callable::Method(self.field(object, function)?, self.field(object, bound_to)?)
             }
             "builtin_function_or_method" | "builtin_method" => {
@@ -55,24 +52,6 @@ impl Objects<'_> {
     pub fn function_name(&self, function: Addr) -> Result<String, ReadError> {
         let field = self.layout.value.function_qualname.ok_or(ReadError::Invalid("layout"))?;
         self.checked_str(self.field(function, field)?)
-    }
-
-    /// The objects in a function's closure: what its cells hold, those that are empty left out.
-    pub fn closure(&self, function: Addr) -> Result<Vec<Addr>, ReadError> {
-        let (Some(closure), Some(cell)) = (self.layout.value.function_closure, self.layout.value.cell) else {
-            return Err(ReadError::Invalid("layout"));
-        };
-        let Some(closure) = self.field(function, closure)?.non_null() else { return Ok(Vec::new()) };
-        if &*self.type_name(closure)? != "tuple" {
-            return Err(ReadError::Invalid("function"));
-        }
-        let mut held = Vec::new();
-        for item in self.tuple_items(closure, CELLS)?.0 {
-            if &*self.type_name(item)? == "cell" {
-                held.extend(self.field(item, cell)?.non_null());
-            }
-        }
-        Ok(held)
     }
 
     /// What people call a function by: `Class.method`, `time.sleep`, and of a `partial`, or of a function that is run in a

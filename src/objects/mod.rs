@@ -16,7 +16,6 @@ pub use callable::Callable;
 pub use dict::{Dict, Entry};
 pub use redact::{REDACTED, is_secret_name, redact};
 pub use repr::{Repr, Value, ValueLimits};
-pub use slots::Slots;
 
 use self::instance::TypeValues;
 use crate::base::{Addr, AddrMap, Field};
@@ -49,6 +48,8 @@ pub struct Objects<'c> {
     passed_slots: RefCell<HashMap<(Addr, &'static str), usize>>,
     /// Where instances keep their values, by their type.
     type_values: RefCell<AddrMap<TypeValues>>,
+    /// Where instances of a type keep a slot.
+    slot_offsets: RefCell<HashMap<(Addr, &'static str), Option<u64>>>,
 }
 
 impl<'c> Objects<'c> {
@@ -63,6 +64,7 @@ impl<'c> Objects<'c> {
             shared_slots: RefCell::default(),
             passed_slots: RefCell::default(),
             type_values: RefCell::default(),
+            slot_offsets: RefCell::default(),
         }
     }
 

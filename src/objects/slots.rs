@@ -1,57 +1,37 @@
-//! `__slots__`: attributes that lie at fixed places in an instance.
+//! Attributes of instances whose class names them in `__slots__`.
 
 use super::Objects;
-use crate::base::{Addr, AddrMap, FieldValue};
+use crate::base::{Addr, FieldValue};
 use crate::target::ReadError;
-use std::cell::RefCell;
-use std::rc::Rc;
 
-/// `Py_T_OBJECT_EX` (`Include/descrobject.h`, before 3.12 `structmember.h`): what `__slots__` are.
+/// `T_OBJECT_EX`, `_Py_T_OBJECT_EX` (`Include/structmember.h`, `Include/descrobject.h`).
 const OBJECT_EX: i32 = 16;
-/// Entries of a class's namespace that are looked through for slots.
-const CLASS_ENTRIES: usize = 2000;
+/// Largest instance that slots are believed to be in, in bytes.
+const INSTANCE_BYTES: u64 = 1 << 16;
 /// `Py_TPFLAGS_HEAPTYPE` (`Include/object.h`).
 const HEAP_TYPE: u64 = 1 << 9;
-/// Classes among whose slots an instance's are.
+/// Classes that are looked through for a slot.
 const BASES: usize = 16;
 
-/// A name with the place of its value, in bytes from the start of an instance.
-type Slot = (Rc<str>, u64);
-
-/// The slots of types, each type looked through once.
-#[derive(Default)]
-pub struct Slots {
-    by_type: RefCell<AddrMap<Rc<[Slot]>>>,
-}
-
-impl Slots {
-    /// The values of slots of an instance of a Python class; `None` for those that are empty or that it does not have.
-    pub fn values<const N: usize>(
-        &self,
-        objects: &Objects<'_>,
-        object: Addr,
-        names: [&str; N],
-    ) -> Result<[Option<Addr>; N], ReadError> {
-        let ty = objects.type_of(object)?;
-        let known = self.by_type.borrow().get(&ty).cloned();
-        let slots = match known {
-            Some(slots) => slots,
-            None => {
-                let slots: Rc<[Slot]> = objects.slots_of(ty)?.into();
-                self.by_type.borrow_mut().insert(ty, slots.clone());
-                slots
-            }
-        };
-        let end = slots.iter().map(|(_, at)| at.saturating_add(8)).max().unwrap_or(0);
-        let bytes = objects.bytes(object, usize::try_from(end).map_err(|_| ReadError::TooLarge)?)?;
-        Ok(names.map(|name| {
-            let (_, at) = slots.iter().find(|(own, _)| **own == *name)?;
-            bytes.get(usize::try_from(*at).ok()?..).and_then(Addr::from_bytes)?.non_null()
-        }))
-    }
-}
-
 impl Objects<'_> {
+    /// The values of slots; `None` for names that are none of the class's or its bases', or that have no value.
+    pub fn slots<const N: usize>(
+        &self,
+        object: Addr,
+        names: [&'static str; N],
+    ) -> Result<[Option<Addr>; N], ReadError> {
+        let ty = self.type_of(object)?;
+        let mut offsets = [None; N];
+        for (offset, name) in offsets.iter_mut().zip(names) {
+            *offset = self.slot_offset(ty, name)?;
+        }
+        // All of them at once.
+        let end = offsets.iter().flatten().max().map_or(0, |last| *last as usize + 8);
+        let bytes = self.bytes(object, end)?;
+        let value = |offset: u64| bytes.get(offset as usize..).and_then(Addr::from_bytes)?.non_null();
+        Ok(offsets.map(|offset| offset.and_then(value)))
+    }
+
     /// The types that an instance of a type is an instance of, the type itself first.
     pub fn bases(&self, ty: Addr) -> Result<Vec<Addr>, ReadError> {
         let Some(field) = self.layout.type_object.tp_mro else { return Ok(vec![ty]) };
@@ -61,40 +41,45 @@ impl Objects<'_> {
         }
     }
 
-    /// The slots of a type and its bases.
-    fn slots_of(&self, ty: Addr) -> Result<Vec<Slot>, ReadError> {
-        let layout = &self.layout.type_object;
-        let basicsize = u64::try_from(self.field(ty, layout.tp_basicsize)?).map_err(|_| ReadError::Invalid("type"))?;
-        let mut slots = Vec::new();
-        let mut missing = false;
-        for base in self.bases(ty)? {
-            let dict = match layout.tp_dict {
-                Some(field) if self.field(base, layout.tp_flags)? & HEAP_TYPE != 0 => self.field(base, field)?.non_null(),
-                _ => None,
-            };
-            let Some(dict) = dict else { continue };
-            for entry in self.first_of_dict(dict, CLASS_ENTRIES)?.entries() {
-                match self.slot(entry.key, entry.value) {
-                    Ok(slot) => slots.extend(slot.filter(|(_, at)| at.saturating_add(8) <= basicsize)),
-                    Err(ReadError::Deferred) => missing = true,
-                    Err(_) => {}
-                }
-            }
+    /// Where the instances of a type keep a slot: its namespace has a `PyMemberDescrObject` of
+    /// `PyDescr_COMMON { d_type, d_name, d_qualname }` and a pointer to a `PyMemberDef { name, type, offset, … }`
+    /// (`Include/descrobject.h`).
+    fn slot_offset(&self, ty: Addr, name: &'static str) -> Result<Option<u64>, ReadError> {
+        if let Some(known) = self.slot_offsets.borrow().get(&(ty, name)) {
+            return Ok(*known);
         }
-        if missing { Err(ReadError::Deferred) } else { Ok(slots) }
+        let offset = self.read_slot_offset(ty, name)?;
+        self.slot_offsets.borrow_mut().insert((ty, name), offset);
+        Ok(offset)
     }
 
-    /// A `PyMemberDescrObject`: `PyDescr_COMMON { d_type, d_name, d_qualname }` and a pointer to a `PyMemberDef { name, type,
-    /// offset, … }` (`Include/descrobject.h`).
-    fn slot(&self, name: Addr, descriptor: Addr) -> Result<Option<Slot>, ReadError> {
+    fn read_slot_offset(&self, ty: Addr, name: &'static str) -> Result<Option<u64>, ReadError> {
+        let layout = &self.layout.type_object;
+        let mut descriptor = None;
+        for base in self.bases(ty)? {
+            // Static types have no slots, and from 3.12 on no namespace here.
+            let dict = match layout.tp_dict {
+                Some(field) if self.field(base, layout.tp_flags)? & HEAP_TYPE != 0 => self.field(base, field)?,
+                _ => continue,
+            };
+            descriptor = match dict.non_null() {
+                Some(dict) => self.dict_get(dict, name)?,
+                None => None,
+            };
+            if descriptor.is_some() {
+                break;
+            }
+        }
+        let Some(descriptor) = descriptor else { return Ok(None) };
         if &*self.type_name(descriptor)? != "member_descriptor" {
             return Ok(None);
         }
-        let member: Addr = self.word(descriptor, 24)?;
-        let bytes = self.bytes(member, 24)?;
+        let member = self.bytes(descriptor, self.layout.object.size as usize + 32)?;
+        let member = member.get(self.layout.object.size as usize + 24..).and_then(Addr::from_bytes);
+        let bytes = self.bytes(member.unwrap_or_default(), 24)?;
         let kind = bytes.get(8..).and_then(i32::from_bytes);
-        let offset = bytes.get(16..).and_then(u64::from_bytes).filter(|offset| *offset % 8 == 0);
-        let (Some(OBJECT_EX), Some(offset)) = (kind, offset) else { return Ok(None) };
-        Ok(Some((self.checked_str(name)?.into(), offset)))
+        let offset = bytes.get(16..).and_then(u64::from_bytes);
+        let is_sane = |offset: &u64| offset.is_multiple_of(8) && *offset < INSTANCE_BYTES;
+        Ok(offset.filter(is_sane).filter(|_| kind == Some(OBJECT_EX)))
     }
 }

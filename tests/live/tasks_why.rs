@@ -1,7 +1,7 @@
 //! What tasks wait for: each reason with a task that says what must be seen of its wait, on every interpreter.
 
-use pyattach::asyncio::{Asyncio, Awaiting, RawTask, ReadAsyncio};
-use pyattach::base::{Addr, AddrMap};
+use pyattach::asyncio::{Asyncio, Awaiting, RawLoop, RawTask, ReadAsyncio};
+use pyattach::base::{Addr, AddrMap, Problem};
 use pyattach::cpython::{LayoutChoice, find, find_asyncio};
 use pyattach::interp::{Pause, SnapshotOptions, snapshot};
 use pyattach::os::{Process, with_deadline};
@@ -19,21 +19,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[Scenario { name: "tasks_why", exists
 fn reasons(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     let target = Target::start(interpreter, stage, &["tasks_why.py"])?;
     kernel::wait_for_read(target.pid, target.pid)?;
-    let asyncio = read(target.pid)?;
-    ensure!(asyncio.problems.is_empty(), "{:?}", asyncio.problems);
-    let functions: AddrMap<String> =
-        asyncio.tasks.iter().map(|task| (task.address, function_of(&asyncio, task))).collect();
+    let seen = read(target.pid)?;
+    ensure!(seen.problems.is_empty(), "{:?}", seen.problems);
+    let functions: AddrMap<String> = seen.tasks.iter().map(|task| (task.address, task.function.clone())).collect();
     let mut differences = Vec::new();
     for (name, said) in target.expect["tasks"].as_object().ok_or("no tasks")? {
-        let mut found = asyncio.tasks.iter().filter(|task| functions[&task.address] == *name);
+        let mut found = seen.tasks.iter().filter(|task| task.function == *name);
         let task = found.next().ok_or_else(|| format!("no task {name}"))?;
         ensure!(found.next().is_none(), "several tasks {name}");
         differences.extend(differences_of(name, said, task.awaiting.as_ref(), &functions));
     }
-    let event_loop = asyncio.loops.first().ok_or("no loop")?;
-    let seen = json!({"ready": event_loop.ready, "scheduled": event_loop.scheduled, "ident": event_loop.ident});
-    if seen != target.expect["loop"] {
-        differences.push(format!("loop: {} / {seen}", target.expect["loop"]));
+    let event_loop = seen.loops.first().ok_or("no loop")?;
+    let counts = json!({"ready": event_loop.ready, "scheduled": event_loop.scheduled, "ident": event_loop.ident});
+    if counts != target.expect["loop"] {
+        differences.push(format!("loop: {} / {counts}", target.expect["loop"]));
     }
     ensure!(event_loop.closed == Some(false), "a closed loop: {event_loop:?}");
     ensure!(event_loop.debug == Some(false), "debug mode: {event_loop:?}");
@@ -89,9 +88,33 @@ fn function_of(asyncio: &Asyncio, task: &RawTask) -> String {
     code.map(|code| code.name.to_string()).unwrap_or_default()
 }
 
+/// What is compared.
+struct Seen {
+    tasks: Vec<SeenTask>,
+    loops: Vec<RawLoop>,
+    problems: Vec<Problem>,
+}
+
+struct SeenTask {
+    address: Addr,
+    function: String,
+    awaiting: Option<Awaiting>,
+}
+
+impl Seen {
+    fn of(asyncio: Asyncio) -> Seen {
+        let seen = |task: &RawTask| SeenTask {
+            address: task.address,
+            function: function_of(&asyncio, task),
+            awaiting: task.awaiting.clone(),
+        };
+        Seen { tasks: asyncio.tasks.iter().map(seen).collect(), loops: asyncio.loops, problems: asyncio.problems }
+    }
+}
+
 /// Everything of asyncio in a process.
-fn read(pid: i32) -> Result<Asyncio, Failed> {
-    let work = move || -> Result<Asyncio, String> {
+fn read(pid: i32) -> Result<Seen, Failed> {
+    let work = move || -> Result<Seen, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let process = Process::open(pid).map_err(|error| text(&error))?;
         let modules = process.modules().map_err(|error| text(&error))?;
@@ -101,7 +124,7 @@ fn read(pid: i32) -> Result<Asyncio, Failed> {
         let tasks = process.tasks().map_err(|error| text(&error))?;
         let options = SnapshotOptions { pause: Pause::Never, ..SnapshotOptions::default() };
         let taken = snapshot(&memory, &runtime, &tasks, &process.facts().ns_pids, options, &along);
-        Ok(taken.map_err(|error| text(&error))?.along)
+        Ok(Seen::of(taken.map_err(|error| text(&error))?.along))
     };
     Ok(with_deadline(DEADLINE, work).ok_or("reading takes too long")??)
 }

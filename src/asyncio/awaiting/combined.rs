@@ -2,6 +2,7 @@
 //! (`Lib/asyncio/tasks.py`, `taskgroups.py`).
 
 use super::{Explainer, Reason, Step, tolerate};
+use crate::asyncio::functions::free_variables;
 use crate::asyncio::{AwaitKind, TaskState};
 use crate::base::{Addr, AddrMap, limits};
 use crate::objects::Callable;
@@ -115,14 +116,7 @@ impl Explainer<'_, '_> {
             {
                 continue;
             }
-            let (mut queue, mut todo) = (None, None);
-            for held in self.objects.closure(callback)? {
-                match &*self.objects.type_name(held)? {
-                    "set" => todo = Some(held),
-                    "Queue" => queue = Some(held),
-                    _ => {}
-                }
-            }
+            let (queue, todo) = (self.free_variable(callback, "done")?, self.free_variable(callback, "todo")?);
             found.extend(queue.zip(todo));
         }
         Ok(found)
@@ -144,8 +138,12 @@ impl Explainer<'_, '_> {
     }
 
     /// `wait_for` where it waits by itself: up to 3.11, and while what it has cancelled ends.
-    pub(super) fn wait_for(&self, step: Step) -> Result<Option<Reason>, ReadError> {
+    pub(super) fn wait_for(&self, waiter: Addr, step: Step) -> Result<Option<Reason>, ReadError> {
         let inner = self.local(step, "fut")?;
+        if inner == waiter {
+            // It speaks for itself.
+            return Ok(None);
+        }
         let of = match self.of_future(inner, DEPTH)? {
             Some(reason) => reason,
             None => return Ok(Some(Reason::new(AwaitKind::WaitFor, inner, "wait_for a future"))),
@@ -181,7 +179,7 @@ impl Explainer<'_, '_> {
             let name = self.objects.function_name(callback)?;
             let reason = match &*name {
                 // `_outer_done_callback` has the inner future in its closure.
-                "shield.<locals>._outer_done_callback" => self.shield(future, callback, depth)?,
+                "shield.<locals>._outer_done_callback" => self.shield(callback, depth)?,
                 // It has the `concurrent.futures.Future`, as `source`.
                 "_chain_future.<locals>._call_check_cancel" => self.chained(future, callback)?,
                 _ => None,
@@ -193,34 +191,29 @@ impl Explainer<'_, '_> {
         Ok(None)
     }
 
-    fn shield(&self, outer: Addr, callback: Addr, depth: usize) -> Result<Option<Reason>, ReadError> {
-        for held in self.objects.closure(callback)? {
-            if held == outer || tolerate(self.is_done(held))?.is_none() {
-                continue;
-            }
-            let text = match self.of_future(held, depth)? {
-                Some(reason) => reason.awaiting.text,
-                None => "a future".to_owned(),
-            };
-            let tasks = self.only_tasks(&[held]);
-            let reason = Reason::new(AwaitKind::Shield, held, format!("shield of {text}"));
-            return Ok(Some(reason.with_tasks(tasks)));
-        }
-        Ok(None)
+    fn shield(&self, callback: Addr, depth: usize) -> Result<Option<Reason>, ReadError> {
+        let Some(inner) = self.free_variable(callback, "inner")? else { return Ok(None) };
+        let text = match self.of_future(inner, depth)? {
+            Some(reason) => reason.awaiting.text,
+            None => "a future".to_owned(),
+        };
+        let tasks = self.only_tasks(&[inner]);
+        Ok(Some(Reason::new(AwaitKind::Shield, inner, format!("shield of {text}")).with_tasks(tasks)))
+    }
+
+    /// What a function's closure has under a name.
+    fn free_variable(&self, function: Addr, name: &str) -> Result<Option<Addr>, ReadError> {
+        let variables = free_variables(self.objects, function)?;
+        Ok(variables.into_iter().find(|(own, _)| **own == *name).map(|(_, value)| value))
     }
 
     /// A call in an executor.
     fn chained(&self, future: Addr, callback: Addr) -> Result<Option<Reason>, ReadError> {
-        let held = self.objects.closure(callback)?;
-        let Some(work) = held.iter().find_map(|held| self.pools.get(held)) else {
-            for held in held {
-                let name = self.objects.type_name(held)?;
-                if super::words::last(&name) == "Future" && tolerate(self.is_done(held))?.is_none() {
-                    let text = "a concurrent.futures.Future";
-                    return Ok(Some(Reason::new(AwaitKind::Future, held, text)));
-                }
-            }
-            return Ok(None);
+        let Some(source) = self.free_variable(callback, "source")? else { return Ok(None) };
+        let Some(work) = self.pools.get(&source) else {
+            let class = self.objects.type_name(source)?;
+            let text = format!("a {} of another thread", super::words::short(&class));
+            return Ok(Some(Reason::new(AwaitKind::Future, source, text)));
         };
         Ok(Some(Reason::new(AwaitKind::Executor, future, work.words())))
     }

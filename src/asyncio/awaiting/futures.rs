@@ -3,7 +3,7 @@
 use super::Explainer;
 use crate::asyncio::offsets::FutureOffsets;
 use crate::asyncio::types::Kind;
-use crate::base::{Addr, limits};
+use crate::base::{Addr, Field, limits};
 use crate::target::ReadError;
 
 /// `fut_state` of a future that is not done (`Modules/_asynciomodule.c`).
@@ -23,7 +23,7 @@ impl Explainer<'_, '_> {
     /// True when a future has a result, an exception, or was cancelled; an error when it is no future.
     pub(super) fn is_done(&self, future: Addr) -> Result<bool, ReadError> {
         if let Some(offsets) = self.offsets(future)? {
-            return Ok(self.types.word::<u32>(future, offsets.state)? != PENDING);
+            return Ok(self.objects.field(future, Field::<u32>::new(offsets.state))? != PENDING);
         }
         let [state] = self.objects.instance_attributes(future, ["_state"])?;
         let state = state.ok_or(ReadError::Invalid("future"))?;
@@ -35,8 +35,8 @@ impl Explainer<'_, '_> {
         let mut found = Vec::new();
         let others = match self.offsets(future)? {
             Some(offsets) => {
-                found.extend(self.types.word::<Addr>(future, offsets.callback0)?.non_null());
-                self.types.word::<Addr>(future, offsets.callbacks)?.non_null()
+                found.extend(self.objects.field(future, Field::<Addr>::new(offsets.callback0))?.non_null());
+                self.objects.field(future, Field::<Addr>::new(offsets.callbacks))?.non_null()
             }
             None => self.objects.instance_attributes(future, ["_callbacks"])?[0],
         };

@@ -23,7 +23,7 @@ use super::types::Types;
 use super::{Asyncio, AwaitKind, Awaiting, RawLink, RawTask, TaskState};
 use crate::base::{Addr, AddrMap, Problem, ProblemKind};
 use crate::interp::{Variables, World};
-use crate::objects::{Objects, Slots};
+use crate::objects::Objects;
 use crate::target::ReadError;
 use nix::time::{ClockId, clock_gettime};
 
@@ -57,12 +57,11 @@ type Explained = Vec<(usize, Result<Option<Awaiting>, ReadError>)>;
 
 fn explained(types: &Types<'_, '_>, world: &World, asyncio: &Asyncio) -> Explained {
     let objects = types.objects;
-    let slots = Slots::default();
     let variables = Variables::default();
     let mut explainer = Explainer {
-        timers: Timers::read(objects, &slots, &asyncio.loops),
+        timers: Timers::read(objects, &asyncio.loops),
         pools: pools::read(objects, &variables, world),
-        watched: network::read_watched(objects, &slots, &asyncio.loops),
+        watched: network::read_watched(objects, &asyncio.loops),
         rules: rules_of(asyncio),
         tasks: asyncio.tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect(),
         completions: AddrMap::default(),
@@ -221,7 +220,10 @@ impl Explainer<'_, '_> {
         if task.error.is_some() {
             return None;
         }
-        let begun = task.chain.first().and_then(|link| link.frame).is_none_or(|frame| frame.offset.is_some());
+        let begun = task.chain.first().and_then(|link| link.frame).is_none_or(|frame| {
+            let code = self.asyncio.codes.get(&frame.code).and_then(|code| code.as_ref().ok());
+            code.is_none_or(|code| code.has_begun(frame.offset))
+        });
         let text = match steps.first().and_then(|step| step.rule) {
             _ if !begun => "its first turn",
             Some(Rule::Turn) => "its turn, after sleep(0)",
@@ -254,7 +256,7 @@ impl Explainer<'_, '_> {
         let Some((step, outer)) = steps.split_first() else { return Ok(None) };
         match step.rule {
             Some(Rule::Sleep) => self.sleep(waiter, *step).map(Some),
-            Some(Rule::WaitFor | Rule::CancelAndWait) => self.wait_for(*step),
+            Some(Rule::WaitFor | Rule::CancelAndWait) => self.wait_for(waiter, *step),
             Some(Rule::Wait) => self.wait(*step),
             Some(Rule::TaskGroup) => self.task_group(*step),
             Some(Rule::Acquire) => self.acquire(*step),

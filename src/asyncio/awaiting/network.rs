@@ -6,7 +6,7 @@ use super::words::short;
 use super::{Explainer, Reason, Step, tolerate};
 use crate::asyncio::{AwaitKind, RawLoop};
 use crate::base::{Addr, AddrMap, limits};
-use crate::objects::{Objects, Slots};
+use crate::objects::Objects;
 use crate::target::ReadError;
 
 /// How deep transports lie within each other: TLS over a socket.
@@ -19,7 +19,7 @@ const ARGUMENTS: usize = 4;
 const LISTENING: usize = 4;
 
 /// What callbacks of descriptors that selectors watch carry: a future, and which descriptor it is.
-pub(super) fn read_watched(objects: &Objects<'_>, slots: &Slots, loops: &[RawLoop]) -> AddrMap<i32> {
+pub(super) fn read_watched(objects: &Objects<'_>, loops: &[RawLoop]) -> AddrMap<i32> {
     let keys = objects.cache.batched(loops, |event_loop| {
         let [selector] = objects.instance_attributes(event_loop.address, ["_selector"])?;
         let Some(selector) = selector else { return Ok(Vec::new()) };
@@ -43,7 +43,7 @@ pub(super) fn read_watched(objects: &Objects<'_>, slots: &Slots, loops: &[RawLoo
             if &*objects.type_name(handle)? == "NoneType" {
                 continue;
             }
-            if let [Some(args)] = slots.values(objects, handle, ["_args"])? {
+            if let [Some(args)] = objects.slots(handle, ["_args"])? {
                 carried.extend(objects.tuple_items(args, ARGUMENTS)?.0);
             }
         }
@@ -96,7 +96,7 @@ impl Explainer<'_, '_> {
             }
         }
         // `TransportSocket` has the real one.
-        let [Some(inner)] = Slots::default().values(self.objects, socket, ["_sock"])? else { return Ok(None) };
+        let [Some(inner)] = self.objects.slots(socket, ["_sock"])? else { return Ok(None) };
         socket = inner;
         for base in self.objects.bases(self.objects.type_of(socket)?)? {
             if &*self.objects.name_of_type(base)? == "_socket.socket" {
@@ -109,9 +109,9 @@ impl Explainer<'_, '_> {
     /// A `StreamReader` or `StreamWriter`, by the outermost of its methods.
     pub(super) fn stream(&self, steps: &[Step]) -> Result<Option<Reason>, ReadError> {
         let Some(innermost) = steps.first() else { return Ok(None) };
-        let methods = steps.iter().take_while(|step| {
-            matches!(step.rule, Some(Rule::StreamData | Rule::StreamDrain | Rule::Stream(_)))
-        });
+        let methods = steps
+            .iter()
+            .take_while(|step| matches!(step.rule, Some(Rule::StreamData | Rule::StreamDrain | Rule::Stream(_))));
         let method = methods.filter_map(|step| match step.rule {
             Some(Rule::Stream(method)) => Some((method, *step)),
             _ => None,
@@ -150,7 +150,10 @@ impl Explainer<'_, '_> {
         for socket in sockets.iter().take(LISTENING) {
             fds.extend(tolerate(self.of_socket(*socket))?.flatten());
         }
-        let only = match *fds { [fd] => Some(fd), _ => None };
+        let only = match *fds {
+            [fd] => Some(fd),
+            _ => None,
+        };
         let of = match fds.is_empty() {
             true => String::new(),
             false => format!(" on fd {}", fds.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")),

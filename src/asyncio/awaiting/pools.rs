@@ -62,7 +62,8 @@ pub(super) fn read(objects: &Objects<'_>, variables: &Variables, world: &World) 
         *queues.entry(queue).or_default() += 1;
     }
     let queues: Vec<(Addr, usize)> = queues.into_iter().collect();
-    let queued = objects.cache.batched(&queues, |(queue, _)| objects.items_of_simple_queue(*queue, limits::DICT_ENTRIES));
+    let queued =
+        objects.cache.batched(&queues, |(queue, _)| objects.items_of_simple_queue(*queue, limits::DICT_ENTRIES));
     for ((_, threads), queued) in queues.iter().zip(queued) {
         let queued = queued.unwrap_or_default();
         let total = queued.len();
@@ -138,9 +139,7 @@ fn work_item(objects: &Objects<'_>, item: Addr) -> Result<Option<(Addr, String)>
     let Some(future) = future else { return Ok(None) };
     let function = match (function, task) {
         (Some(function), _) => Some(function),
-        (None, Some(task)) if &*objects.type_name(task)? == "tuple" => {
-            objects.tuple_items(task, 1)?.0.first().copied()
-        }
+        (None, Some(task)) if &*objects.type_name(task)? == "tuple" => objects.tuple_items(task, 1)?.0.first().copied(),
         _ => None,
     };
     let named = match function {

@@ -78,12 +78,7 @@ impl Explainer<'_, '_> {
     }
 
     /// `get`, `put` or `join` of a `Queue`; `as_completed` waits in a queue of its own.
-    pub(super) fn queue(
-        &self,
-        step: Step,
-        method: &'static str,
-        outer: &[Step],
-    ) -> Result<Option<Reason>, ReadError> {
+    pub(super) fn queue(&self, step: Step, method: &'static str, outer: &[Step]) -> Result<Option<Reason>, ReadError> {
         if let Some(next) = outer.first().filter(|next| next.rule == Some(Rule::AsCompleted)) {
             return self.as_completed(*next);
         }

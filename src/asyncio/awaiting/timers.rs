@@ -2,7 +2,7 @@
 
 use crate::asyncio::RawLoop;
 use crate::base::{Addr, AddrMap, limits};
-use crate::objects::{Callable, Objects, Slots};
+use crate::objects::{Callable, Objects};
 use crate::target::ReadError;
 
 /// Arguments of a callback that are looked at.
@@ -26,7 +26,7 @@ struct Timer {
 
 impl Timers {
     /// The timers of these loops.
-    pub(super) fn read(objects: &Objects<'_>, slots: &Slots, loops: &[RawLoop]) -> Timers {
+    pub(super) fn read(objects: &Objects<'_>, loops: &[RawLoop]) -> Timers {
         let handles = objects.cache.batched(loops, |event_loop| {
             let [scheduled] = objects.instance_attributes(event_loop.address, ["_scheduled"])?;
             match scheduled {
@@ -36,7 +36,7 @@ impl Timers {
         });
         let handles: Vec<Addr> = handles.into_iter().flatten().flatten().collect();
         let mut timers = Timers::default();
-        for timer in objects.cache.batched(&handles, |handle| timer(objects, slots, *handle)) {
+        for timer in objects.cache.batched(&handles, |handle| timer(objects, *handle)) {
             // One that cannot be read is not known, and nothing is said of it.
             let Ok(Some(timer)) = timer else { continue };
             for object in timer.objects {
@@ -55,9 +55,9 @@ fn earliest(times: &mut AddrMap<f64>, object: Addr, when: f64) {
 }
 
 /// A `TimerHandle` (`Lib/asyncio/events.py`); `None` when it was cancelled.
-fn timer(objects: &Objects<'_>, slots: &Slots, handle: Addr) -> Result<Option<Timer>, ReadError> {
+fn timer(objects: &Objects<'_>, handle: Addr) -> Result<Option<Timer>, ReadError> {
     let names = ["_when", "_args", "_callback", "_cancelled"];
-    let [when, args, callback, cancelled] = slots.values(objects, handle, names)?;
+    let [when, args, callback, cancelled] = objects.slots(handle, names)?;
     let (Some(when), Some(callback), Some(cancelled)) = (when, callback, cancelled) else { return Ok(None) };
     if objects.int(cancelled)? != 0 {
         return Ok(None);
@@ -76,7 +76,7 @@ fn timer(objects: &Objects<'_>, slots: &Slots, handle: Addr) -> Result<Option<Ti
                 let [of_timeout] = objects.instance_attributes(bound_to, ["_task"])?;
                 task = match of_timeout {
                     Some(of_timeout) => Some(of_timeout),
-                    None => slots.values(objects, bound_to, ["_task"])?[0],
+                    None => objects.slots(bound_to, ["_task"])?[0],
                 };
             }
         }
