@@ -278,12 +278,7 @@ fn write_native(out: &mut dyn Write, report: &StackReport) -> io::Result<()> {
     }
 }
 
-pub(super) fn write_problems(
-    out: &mut dyn Write,
-    problems: &[Problem],
-    indent: &str,
-    color: bool,
-) -> io::Result<()> {
+pub(super) fn write_problems(out: &mut dyn Write, problems: &[Problem], indent: &str, color: bool) -> io::Result<()> {
     let (loud, plain) = if color { ("\x1b[33m", "\x1b[0m") } else { ("", "") };
     for problem in problems {
         let word = if problem.kind == ProblemKind::Note { "Note" } else { "Problem" };

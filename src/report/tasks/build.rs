@@ -128,7 +128,8 @@ impl<'b> Builder<'b> {
             let message = format!("what it awaits could not be read further than this: {error}");
             problems.push(Problem::new(problem_kind(error), message));
         }
-        let coroutine_stack = self.running_stack(&raw, thread).unwrap_or_else(|| self.stack(&raw, frames, &mut problems));
+        let coroutine_stack =
+            self.running_stack(&raw, thread).unwrap_or_else(|| self.stack(&raw, frames, &mut problems));
         Task {
             id: ObjectId(raw.address),
             name: raw.name,
@@ -187,7 +188,8 @@ impl<'b> Builder<'b> {
         if let Some(frame) = frames.known.get(&key) {
             return Ok(frame.clone());
         }
-        let missing = |kind, why: &str| Problem::new(kind, format!("a frame that it awaits in could not be read: {why}"));
+        let missing =
+            |kind, why: &str| Problem::new(kind, format!("a frame that it awaits in could not be read: {why}"));
         let code = match self.codes.get(&raw.code) {
             Some(Ok(code)) => code,
             Some(Err(error)) => return Err(missing(problem_kind(*error), &error.to_string())),

@@ -37,7 +37,8 @@ impl Graph {
     pub(super) fn of_edges(count: usize, mut edges: Vec<(u32, u32)>) -> Graph {
         let mut seen = std::collections::HashSet::with_capacity(edges.len());
         edges.retain(|edge| seen.insert(*edge));
-        let mut graph = Graph { awaits: vec![Vec::new(); count], awaited_by: vec![Vec::new(); count], ..Graph::default() };
+        let mut graph =
+            Graph { awaits: vec![Vec::new(); count], awaited_by: vec![Vec::new(); count], ..Graph::default() };
         for (from, to) in edges {
             if let Some(awaits) = graph.awaits.get_mut(from as usize) {
                 awaits.push(to);
@@ -180,7 +181,6 @@ impl Search {
         self.components.push(component);
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -4,9 +4,7 @@ mod build;
 pub(super) mod graph;
 pub(super) mod model;
 
-pub use model::{
-    AwaitKind, Awaiting, CreatedAt, EventLoop, ObjectId, Task, TaskException, TaskState, TasksReport,
-};
+pub use model::{AwaitKind, Awaiting, CreatedAt, EventLoop, ObjectId, Task, TaskException, TaskState, TasksReport};
 
 use super::attach::{Attached, attach};
 use super::stack::{StackError, StackOptions, blocked_state};

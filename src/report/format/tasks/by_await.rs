@@ -97,7 +97,8 @@ fn texts<'t>(tasks: &[&'t Task]) -> Vec<(&'t str, usize)> {
 
 fn write_ended(out: &mut dyn Write, tasks: &[Task]) -> io::Result<()> {
     let of = |state: TaskState| tasks.iter().filter(|task| task.state == state).count();
-    let states = [(TaskState::Finished, "finished"), (TaskState::Failed, "failed"), (TaskState::Cancelled, "cancelled")];
+    let states =
+        [(TaskState::Finished, "finished"), (TaskState::Failed, "failed"), (TaskState::Cancelled, "cancelled")];
     let counts: Vec<String> = states
         .into_iter()
         .map(|(state, word)| (of(state), word))

@@ -141,7 +141,8 @@ impl<'t> Printer<'t> {
             counts.push("debug mode".to_owned());
         }
         writeln!(out, "  {}; {}", counts.join(", "), words::doing(event_loop))?;
-        let running = event_loop.running_task.map(|id| (id, self.places.get(&id.0).and_then(|place| self.task(*place))));
+        let running =
+            event_loop.running_task.map(|id| (id, self.places.get(&id.0).and_then(|place| self.task(*place))));
         match running {
             Some((_, Some(task))) => writeln!(out, "  runs {} {}", words::name(task), words::coroutine_at(task)),
             Some((id, None)) => writeln!(out, "  runs task {id}"),

@@ -47,7 +47,8 @@ pub(super) fn write(out: &mut dyn Write, printer: &Printer<'_>) -> io::Result<()
         writeln!(out)?;
         printer.write_loop(out, section)?;
         tree.write_roots(out, section.roots.iter().copied())?;
-        let left: Vec<u32> = section.tasks.iter().copied().filter(|task| printer.graph.circle(*task).is_some()).collect();
+        let left: Vec<u32> =
+            section.tasks.iter().copied().filter(|task| printer.graph.circle(*task).is_some()).collect();
         for task in left {
             if !tree.is_shown(task) {
                 tree.write_roots(out, std::iter::once(task))?;
@@ -135,13 +136,7 @@ impl Tree<'_, '_> {
         }
     }
 
-    fn write_reference(
-        &self,
-        out: &mut dyn Write,
-        indent: &str,
-        task: u32,
-        above: Option<u32>,
-    ) -> io::Result<()> {
+    fn write_reference(&self, out: &mut dyn Write, indent: &str, task: u32, above: Option<u32>) -> io::Result<()> {
         let name = self.printer.task(task).map(words::name).unwrap_or_default();
         let closes = above.is_some() && above == self.printer.graph.circle(task);
         let why = if closes { "which closes the circle" } else { "see above" };

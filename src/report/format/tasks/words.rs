@@ -197,7 +197,9 @@ pub(super) fn doing(event_loop: &EventLoop) -> String {
         None => String::new(),
     };
     match (&event_loop.blocked_in, event_loop.idle) {
-        (Some(wait), Some(true)) => format!("idle, in {}", safe(wait.syscall.as_deref().unwrap_or("a wait for events"))),
+        (Some(wait), Some(true)) => {
+            format!("idle, in {}", safe(wait.syscall.as_deref().unwrap_or("a wait for events")))
+        }
         (Some(wait), _) => format!("BLOCKED{at}: its thread waits in {}", safe(&wait.text)),
         (None, _) if thread.waits_for_gil == Some(true) => format!("held up{at}: its thread waits for the GIL"),
         (None, _) => format!("busy{at}"),
