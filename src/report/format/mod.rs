@@ -7,6 +7,7 @@ mod motion;
 mod ps;
 mod pyspy;
 mod refused;
+mod tasks;
 mod text;
 mod waits;
 
@@ -14,6 +15,7 @@ pub use doctor::write_doctor;
 pub use ps::write_ps;
 pub use pyspy::{ShortNames, write_pyspy};
 pub use refused::write_refused;
+pub use tasks::{TasksText, TasksView, write_tasks};
 pub use text::{TextOptions, write_text};
 
 use super::shared::with_shared_frames;
