@@ -16,6 +16,7 @@ mod rules;
 mod timers;
 mod words;
 
+pub(super) use self::fields::read_loops as read_loop_fields;
 use self::pools::Pools;
 use self::rules::Rule;
 use self::timers::Timers;
