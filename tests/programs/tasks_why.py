@@ -412,7 +412,17 @@ async def main():
     await others()
     loop = asyncio.get_event_loop()
     facts = {"ready": len(loop._ready), "scheduled": len(loop._scheduled), "ident": threading.get_ident()}
-    print(json.dumps({"ready": os.getpid(), "expect": {"tasks": expect, "loop": facts}}), flush=True)
+    current = asyncio.current_task()
+    name = current.get_name() if version >= (3, 8) else None
+    thread = {
+        "id": "%#x" % id(loop),
+        "class": "%s.%s" % (type(loop).__module__, type(loop).__qualname__),
+        "running_task": {"id": "%#x" % id(current), "name": name},
+        "ready": facts["ready"],
+        "scheduled": facts["scheduled"],
+    }
+    said = {"tasks": expect, "loop": facts, "thread": thread}
+    print(json.dumps({"ready": os.getpid(), "expect": said}), flush=True)
     os.read(0, 1)
     os._exit(0)
 

@@ -100,8 +100,8 @@ impl Explainer<'_, '_> {
 
     /// The set of what is left of each `as_completed` up to 3.12, by its queue: both are in the closure of the callback that
     /// it has with all of those.
-    pub(super) fn read_completions(&self, pending: &[usize]) -> AddrMap<Addr> {
-        let found = self.objects.cache.batched(pending, |index| match self.asyncio.tasks.get(*index) {
+    pub(super) fn read_completions(&self, alive: &[usize]) -> AddrMap<Addr> {
+        let found = self.objects.cache.batched(alive, |index| match self.asyncio.tasks.get(*index) {
             Some(task) => self.completions_of(task.address),
             None => Ok(Vec::new()),
         });
