@@ -16,6 +16,7 @@ mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
 mod tasks;
+mod tasks_views;
 mod tasks_why;
 mod values;
 mod waits;
@@ -77,6 +78,7 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         values::SCENARIOS,
         tasks_why::SCENARIOS,
         tasks::SCENARIOS,
+        tasks_views::SCENARIOS,
     ];
     let scenarios = scenarios.into_iter().chain(more);
     for scenario in scenarios.flatten().filter(|scenario| (scenario.exists)(interpreter)) {
