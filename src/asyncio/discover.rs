@@ -87,7 +87,7 @@ impl Found {
 }
 
 /// Where threads and interpreters keep what they know of asyncio.
-struct Places {
+pub(super) struct Places {
     running_loop: Option<Field<Addr>>,
     running_task: Option<Field<Addr>>,
     thread_tasks: Option<Field<Addr>>,
@@ -95,7 +95,7 @@ struct Places {
 }
 
 impl Places {
-    fn new(objects: &Objects<'_>, debug: Option<AsyncioDebug>) -> Places {
+    pub(super) fn new(objects: &Objects<'_>, debug: Option<AsyncioDebug>) -> Places {
         let layout = &objects.layout.asyncio;
         let place = |of: fn(AsyncioDebug) -> u32, otherwise| debug.map(|debug| Field::new(of(debug))).or(otherwise);
         Places {
@@ -124,19 +124,13 @@ pub(super) fn discover(types: &Types<'_, '_>, world: &World, debug: Option<Async
     found
 }
 
-fn in_interpreter(
-    types: &Types<'_, '_>,
-    interpreter: &RawInterpreter,
-    places: &Places,
-    debug: Option<AsyncioDebug>,
-    found: &mut Found,
-) -> Result<(), ReadError> {
-    let objects = types.objects;
+/// The namespaces of the modules that have the registries, as far as they are loaded.
+pub(super) fn namespaces(objects: &Objects<'_>, interpreter: &RawInterpreter) -> Result<Vec<Addr>, ReadError> {
     let modules = objects.field(interpreter.address, objects.layout.interp.modules)?;
-    if modules.is_null() {
-        return Ok(());
-    }
     let mut namespaces = Vec::new();
+    if modules.is_null() {
+        return Ok(namespaces);
+    }
     for name in MODULES {
         if let Some(module) = objects.dict_get(modules, name)?
             && let Ok(namespace) = objects.module_dict(module)
@@ -145,6 +139,18 @@ fn in_interpreter(
             namespaces.push(namespace);
         }
     }
+    Ok(namespaces)
+}
+
+fn in_interpreter(
+    types: &Types<'_, '_>,
+    interpreter: &RawInterpreter,
+    places: &Places,
+    debug: Option<AsyncioDebug>,
+    found: &mut Found,
+) -> Result<(), ReadError> {
+    let objects = types.objects;
+    let namespaces = namespaces(objects, interpreter)?;
     if namespaces.is_empty() {
         return Ok(());
     }
@@ -168,14 +174,7 @@ fn in_interpreter(
 /// Loops that threads run, with the task where the thread knows it.
 fn running_loops(objects: &Objects<'_>, interpreter: &RawInterpreter, places: &Places, found: &mut Found) {
     let threads: Vec<Addr> = interpreter.threads.iter().map(|thread| thread.address).collect();
-    let running = objects.cache.batched(&threads, |thread| {
-        let Some(field) = places.running_loop else {
-            return Ok(loop_of_thread_dict(objects, *thread)?.map(|event_loop| (event_loop, None)));
-        };
-        let Some(event_loop) = objects.field(*thread, field)?.non_null() else { return Ok(None) };
-        let task = places.running_task.map(|field| objects.field(*thread, field)).transpose()?;
-        Ok(Some((event_loop, task.and_then(Addr::non_null))))
-    });
+    let running = objects.cache.batched(&threads, |thread| running_loop(objects, places, *thread));
     for (thread, running) in threads.into_iter().zip(running) {
         match running {
             Ok(None) => {}
@@ -189,6 +188,20 @@ fn running_loops(objects: &Objects<'_>, interpreter: &RawInterpreter, places: &P
             Err(error) => found.problem("a thread's running event loop", error),
         }
     }
+}
+
+/// The loop that a thread runs, with the task where the thread knows it.
+pub(super) fn running_loop(
+    objects: &Objects<'_>,
+    places: &Places,
+    thread: Addr,
+) -> Result<Option<(Addr, Option<Addr>)>, ReadError> {
+    let Some(field) = places.running_loop else {
+        return Ok(loop_of_thread_dict(objects, thread)?.map(|event_loop| (event_loop, None)));
+    };
+    let Some(event_loop) = objects.field(thread, field)?.non_null() else { return Ok(None) };
+    let task = places.running_task.map(|field| objects.field(thread, field)).transpose()?;
+    Ok(Some((event_loop, task.and_then(Addr::non_null))))
 }
 
 fn add_current(found: &mut Found, current: Option<Addr>, interpreter: i64, thread: Option<Addr>) {

@@ -38,7 +38,7 @@ pub fn read_asyncio(
     asyncio.tasks = facts.into_iter().map(|facts| facts.task).collect();
     asyncio.loops = read_loops(&types, world, &found, &asyncio.tasks);
     finish_tasks(&found, &mut asyncio);
-    awaiting::explain(&types, world, &mut asyncio);
+    awaiting::explain(&types, world, &mut asyncio, until);
     asyncio
 }
 

@@ -180,6 +180,7 @@ impl<'b> Builder<'b> {
             attached: raw.attached,
             cpu_ms: cpu_ticks.and_then(milliseconds),
             wait: tid.and_then(|tid| self.waits.by_tid.get(&tid).cloned()),
+            event_loop: None,
             consistent: !unproved,
             motion: None,
             places: known.places(&raw.frames),

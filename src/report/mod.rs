@@ -3,6 +3,7 @@
 mod attach;
 mod build;
 mod doctor;
+mod event_loops;
 pub mod format;
 mod model;
 mod ps;

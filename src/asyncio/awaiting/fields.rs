@@ -15,7 +15,7 @@ struct Fields {
 }
 
 /// Fills in what is in the attributes of loops.
-pub(super) fn read_loops(objects: &Objects<'_>, loops: &mut [RawLoop]) {
+pub(in crate::asyncio) fn read_loops(objects: &Objects<'_>, loops: &mut [RawLoop]) {
     let read = objects.cache.batched(loops, |event_loop| fields(objects, event_loop.address));
     for (event_loop, fields) in loops.iter_mut().zip(read) {
         let Ok(fields) = fields else { continue };

@@ -44,7 +44,7 @@ pub(super) fn proved<'h>(lock: &WantedLock, holders: &'h [Addr]) -> &'h [Addr] {
 
 impl Explainer<'_, '_> {
     /// Locks of which a task's coroutines have an `async with` open.
-    fn held_by(&self, task: &RawTask) -> Result<Vec<Addr>, ReadError> {
+    pub(super) fn held_by(&self, task: &RawTask) -> Result<Vec<Addr>, ReadError> {
         let steps: Vec<Step> = task.chain.iter().filter_map(|link| self.step(link)).collect();
         let mut held = Vec::new();
         for (index, step) in steps.iter().enumerate() {

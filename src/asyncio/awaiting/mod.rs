@@ -16,6 +16,7 @@ mod rules;
 mod timers;
 mod words;
 
+pub(super) use self::fields::read_loops as read_loop_fields;
 use self::pools::Pools;
 use self::rules::Rule;
 use self::timers::Timers;
@@ -26,18 +27,23 @@ use crate::interp::{Variables, World};
 use crate::objects::Objects;
 use crate::target::ReadError;
 use nix::time::{ClockId, clock_gettime};
+use std::collections::HashSet;
+use std::time::Instant;
 
 /// Innermost coroutines that are looked at. `Barrier.wait` is five deep, a stream's `readline` three.
 const STEPS: usize = 8;
+/// Kinds of tasks of which one is looked at alone.
+const KINDS: usize = 200;
 
-/// Fills in [`RawTask::awaiting`], once chains and edges are there, and what is known of the loops.
-pub(super) fn explain(types: &Types<'_, '_>, world: &World, asyncio: &mut Asyncio) {
+/// Fills in [`RawTask::awaiting`], once chains and edges are there, and what is known of the loops. What is left when `until`
+/// has come is said to be missing.
+pub(super) fn explain(types: &Types<'_, '_>, world: &World, asyncio: &mut Asyncio, until: Instant) {
     let objects = types.objects;
     fields::read_loops(objects, &mut asyncio.loops);
     if asyncio.tasks.is_empty() {
         return;
     }
-    let found = explained(types, world, asyncio);
+    let found = explained(types, world, asyncio, until);
     let mut failed = None;
     for (index, reason) in found {
         let Some(task) = asyncio.tasks.get_mut(index) else { continue };
@@ -55,7 +61,7 @@ pub(super) fn explain(types: &Types<'_, '_>, world: &World, asyncio: &mut Asynci
 /// What tasks wait for, by their index.
 type Explained = Vec<(usize, Result<Option<Awaiting>, ReadError>)>;
 
-fn explained(types: &Types<'_, '_>, world: &World, asyncio: &Asyncio) -> Explained {
+fn explained(types: &Types<'_, '_>, world: &World, asyncio: &Asyncio, until: Instant) -> Explained {
     let objects = types.objects;
     let variables = Variables::default();
     let mut explainer = Explainer {
@@ -75,9 +81,14 @@ fn explained(types: &Types<'_, '_>, world: &World, asyncio: &Asyncio) -> Explain
     if explainer.rules.values().any(|rule| *rule == Some(Rule::AsCompleted)) {
         explainer.completions = explainer.read_completions(&pending);
     }
-    let reasons = objects.cache.batched(&pending, |index| match asyncio.tasks.get(*index) {
-        Some(task) => explainer.reason(task),
-        None => Ok(None),
+    explainer.get_to_know(&pending);
+    // Readers of objects take what cannot be read for what is not there: what was read late says nothing.
+    let in_time = || if Instant::now() < until { Ok(()) } else { Err(ReadError::Deadline) };
+    let reasons = objects.cache.batched(&pending, |index| {
+        in_time()?;
+        let Some(task) = asyncio.tasks.get(*index) else { return Ok(None) };
+        let reason = explainer.reason(task)?;
+        in_time().map(|()| reason)
     });
     let locks = reasons.iter().flatten().flatten().filter_map(|reason| reason.lock.as_ref().map(|lock| lock.object));
     let holders = holders::find(&explainer, locks.collect());
@@ -176,6 +187,20 @@ struct Explainer<'e, 'c> {
 impl Explainer<'_, '_> {
     fn is_pending(&self, index: usize) -> bool {
         self.asyncio.tasks.get(index).is_some_and(|task| task.state == TaskState::Pending)
+    }
+
+    /// Looks at one task of each kind alone: what it shows of types, and of where classes keep their attributes, need not be
+    /// found out for all of them at once.
+    fn get_to_know(&self, pending: &[usize]) {
+        let mut seen = HashSet::new();
+        for task in pending.iter().filter_map(|index| self.asyncio.tasks.get(*index)) {
+            let code = task.chain.iter().rev().find_map(|link| link.frame).map(|frame| frame.code);
+            if seen.len() < KINDS && seen.insert(code) {
+                // What goes wrong shows again.
+                let _ = self.reason(task);
+                let _ = self.held_by(task);
+            }
+        }
     }
 
     /// The task at an address, if it is one of those that were found.

@@ -6,7 +6,7 @@ use super::words::short;
 use super::{Explainer, Reason, Step, tolerate};
 use crate::asyncio::{AwaitKind, RawLoop};
 use crate::base::{Addr, AddrMap, limits};
-use crate::objects::Objects;
+use crate::objects::{Entry, Objects};
 use crate::target::ReadError;
 
 /// How deep transports lie within each other: TLS over a socket.
@@ -30,7 +30,7 @@ pub(super) fn read_watched(objects: &Objects<'_>, loops: &[RawLoop]) -> AddrMap<
         }
     });
     let keys: Vec<_> = keys.into_iter().flatten().flatten().collect();
-    let carried = objects.cache.batched(&keys, |entry| {
+    let carried_by = |entry: &Entry| -> Result<_, ReadError> {
         let fd = descriptor(objects, entry.key)?;
         // `SelectorKey(fileobj, fd, events, data)`; asyncio's data is a pair of handles, or `None`.
         let (parts, _) = objects.tuple_items(entry.value, 4)?;
@@ -48,7 +48,10 @@ pub(super) fn read_watched(objects: &Objects<'_>, loops: &[RawLoop]) -> AddrMap<
             }
         }
         Ok((fd, carried))
-    });
+    };
+    // One of them alone: what it shows of types need not be found out for all.
+    let _ = keys.first().map(carried_by);
+    let carried = objects.cache.batched(&keys, carried_by);
     let mut watched = AddrMap::default();
     for (fd, carried) in carried.into_iter().flatten() {
         watched.extend(carried.into_iter().filter_map(|object| Some((object, fd?))));

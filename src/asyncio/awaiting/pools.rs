@@ -77,6 +77,8 @@ pub(super) fn read(objects: &Objects<'_>, variables: &Variables, world: &World) 
         let total = pending.entries().count();
         items.extend(pending.entries().map(|entry| (entry.value, Place::InProcesses(total))));
     }
+    // One of them alone: what it shows of types need not be found out for all.
+    let _ = items.first().map(|(item, _)| work_item(objects, *item));
     let read = objects.cache.batched(&items, |(item, _)| work_item(objects, *item));
     let works = items.into_iter().zip(read).filter_map(|((_, place), read)| {
         let (future, function) = read.ok()??;

@@ -3,10 +3,13 @@
 use crate::asyncio::RawLoop;
 use crate::base::{Addr, AddrMap, limits};
 use crate::objects::{Callable, Objects};
-use crate::target::ReadError;
+use crate::target::{Extent, ReadError};
 
 /// Arguments of a callback that are looked at.
 const ARGUMENTS: usize = 4;
+
+/// Enough for the slots of a handle.
+const HANDLE_BYTES: usize = 96;
 
 /// When timers end, by what they are for; in the loops' time, which is `CLOCK_MONOTONIC` in seconds.
 #[derive(Default)]
@@ -36,6 +39,11 @@ impl Timers {
         });
         let handles: Vec<Addr> = handles.into_iter().flatten().flatten().collect();
         let mut timers = Timers::default();
+        // Some of them alone: what they show of their types need not be found out for all.
+        for handle in [handles.first(), handles.last()].into_iter().flatten() {
+            let _ = timer(objects, *handle);
+        }
+        objects.cache.prefetch(handles.iter().map(|handle| Extent { addr: *handle, len: HANDLE_BYTES }));
         for timer in objects.cache.batched(&handles, |handle| timer(objects, *handle)) {
             // One that cannot be read is not known, and nothing is said of it.
             let Ok(Some(timer)) = timer else { continue };

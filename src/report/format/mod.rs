@@ -1,6 +1,7 @@
 //! Formats of a report, one file each.
 
 mod doctor;
+mod event_loops;
 mod fold;
 mod frames;
 mod motion;

@@ -1,7 +1,7 @@
 //! The report for people: like Python's tracebacks, one a thread.
 
 use super::fold::{Item, fold, items};
-use super::{frames, motion, waits};
+use super::{event_loops, frames, motion, waits};
 use crate::base::{Problem, ProblemKind, display_safe};
 use crate::report::model::{ProcessReport, PythonReport, SnapshotMode, SnapshotReport, StackReport, Thread};
 use crate::report::source::SourceFiles;
@@ -125,6 +125,9 @@ fn write_group(
     let state = state(report, thread) + &motion::of_group(group);
     writeln!(out, "{bold}{title}{plain}{state} ({order}):")?;
     for line in waits::lines(group) {
+        writeln!(out, "  {line}")?;
+    }
+    for line in event_loops::lines(group) {
         writeln!(out, "  {line}")?;
     }
     if thread.frames.is_empty() {
