@@ -24,27 +24,26 @@ py_spy() {
     rm -rf "$directory/venv"
 }
 
-# Interpreters that uvloop has wheels for: the name, what the wheel is for (series, ABI, C library), and its version.
+# Interpreters that uvloop has wheels for: the name, the ABI, uvloop's version.
 uvloop_wheels='
-3.7 3.7 cp37m manylinux2014 0.18.0
-3.8 3.8 cp38 manylinux2014 0.21.0
-3.9 3.9 cp39 manylinux2014 0.21.0
-3.10 3.10 cp310 manylinux2014 0.21.0
-3.11 3.11 cp311 manylinux2014 0.21.0
-3.12 3.12 cp312 manylinux2014 0.21.0
-3.13 3.13 cp313 manylinux2014 0.21.0
-3.14 3.14 cp314 manylinux2014 0.22.1
-3.14t 3.14 cp314t manylinux2014 0.22.1
-musl-3.14 3.14 cp314 musllinux_1_2 0.22.1'
+3.7 cp37m 0.18.0
+3.8 cp38 0.21.0
+3.9 cp39 0.21.0
+3.10 cp310 0.21.0
+3.11 cp311 0.21.0
+3.12 cp312 0.21.0
+3.13 cp313 0.21.0
+3.14 cp314 0.22.1
+3.14t cp314t 0.22.1'
 
 # uvloop PYTHON DIRECTORY: for each of these a directory of its name, to be put on the path. The interpreters themselves
 # need no pip.
 uvloop() {
-    local python=$1 directory=$2 name series abi library version
-    while read -r name series abi library version; do
+    local python=$1 directory=$2 name abi version
+    while read -r name abi version; do
         [ -n "$name" ] || continue
         PIP_ROOT_USER_ACTION=ignore "$python" -m pip install -q --disable-pip-version-check --no-deps --only-binary=:all: \
-            --target "$directory/$name" --platform "${library}_$(uname -m)" --python-version "$series" --implementation cp \
+            --target "$directory/$name" --platform "manylinux2014_$(uname -m)" --python-version "${name%t}" --implementation cp \
             --abi "$abi" "uvloop==$version"
     done <<<"$uvloop_wheels"
 }

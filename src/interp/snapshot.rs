@@ -35,7 +35,7 @@ const ATTEMPTS: u32 = 16;
 const ATTEMPTS_WITHOUT_STOP: u32 = 60;
 
 /// Longest time for a reading with nothing stopped.
-const UNSTOPPED: Duration = Duration::from_secs(5);
+const UNSTOPPED: Duration = Duration::from_secs(10);
 
 /// Everything read, with how it was read and what is proved of it.
 pub struct Snapshot<T = ()> {
@@ -246,7 +246,7 @@ impl<'s, A: Along> Session<'s, A> {
     fn read_stopped(&self, first: &Cache<'_>, gils: &[GilState]) -> Result<Option<Read<A>>, ReadError> {
         let memory = Until::new(self.memory, Instant::now() + self.options.max_pause);
         let cache = Cache::new(&memory);
-        cache.prefetch(first.extents());
+        cache.prefetch_again(first);
         let (world, along) = self.collect(&cache, self.options.max_pause)?;
         // In the few instructions that link a frame a stack makes no sense; the next stop hits others.
         let is_torn = world.is_torn() || A::is_torn(&along);
@@ -302,7 +302,7 @@ impl<'s, A: Along> Session<'s, A> {
         held.stop_all(self.options.max_pause);
         let memory = Until::new(self.memory, Instant::now() + self.options.max_pause);
         let cache = Cache::new(&memory);
-        cache.prefetch(first.extents());
+        cache.prefetch_again(&first);
         let read = self.collect(&cache, self.options.max_pause);
         let gils = read_movers(&Cache::new(&memory), &memory, self.runtime);
         self.pause = self.pause.max(held.pause());
