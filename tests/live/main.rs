@@ -18,6 +18,7 @@ mod support;
 mod tasks;
 mod tasks_damaged;
 mod tasks_read;
+mod tasks_views;
 mod tasks_why;
 mod values;
 mod waits;
@@ -81,6 +82,7 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         tasks_read::SCENARIOS,
         tasks_why::SCENARIOS,
         tasks::SCENARIOS,
+        tasks_views::SCENARIOS,
     ];
     let scenarios = scenarios.into_iter().chain(more);
     for scenario in scenarios.flatten().filter(|scenario| (scenario.exists)(interpreter)) {

@@ -20,6 +20,8 @@ facts = {}  # of each task, by the task
 edges = []  # pairs: the first waits for the second
 kept = []  # nothing may be collected
 LONG = 5000
+# CPython's own tool refuses a process with such a name.
+STRANGE = "tame" if "tame" in sys.argv else "n\u00e9 \u540d \x1b[31m" + "long" * 100
 GATE = os.pipe()[0]  # nobody ever writes to it
 
 
@@ -96,7 +98,7 @@ async def nested():
     spawn(awaiting(old_style()), "nested", "nested-old-style", "event")
     spawn(with_manager(), "nested", "nested-manager", "event")
     spawn(hold(), "nested", None, "future")
-    spawn(hold(), "nested", "n\u00e9 \u540d \x1b[31m" + "long" * 100, "future")
+    spawn(hold(), "nested", STRANGE, "future")
 
 
 async def numbers():
@@ -410,7 +412,9 @@ async def fail():
 
 
 async def finished():
-    failed = spawn(fail(), "finished", "failed", None, state="failed", exception="KeyError('missing', 7)")
+    # From 3.14 on asyncio has no list of tasks that are done.
+    optional = sys.version_info >= (3, 14)
+    failed = spawn(fail(), "finished", "failed", None, state="failed", exception="KeyError('missing', 7)", optional=optional)
     pending = spawn(hold(), "finished", "finished-sibling", "future")
     spawn(do_gather(failed, pending), "finished", "finished-gather", "gather", [pending])
 
@@ -544,7 +548,7 @@ def run(made):
 
 def main():
     try:
-        if sys.argv[1:] == ["uvloop"]:
+        if "uvloop" in sys.argv:
             import uvloop
 
             run(uvloop.new_event_loop)

@@ -355,6 +355,15 @@ async def network():
 
     listening = server.sockets[0].fileno()
     check(serving(), "socket", "Server.serve_forever on fd %d" % listening, fd=listening)
+    there, there_writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    keep.append(there_writer)
+
+    async def reading_there():
+        await there.read(10)
+
+    connected = there_writer.get_extra_info("socket").fileno()
+    peer = "%s:%d" % there_writer.get_extra_info("peername")
+    check(reading_there(), "socket", "StreamReader.read on fd %d" % connected, fd=connected, peer=peer)
     _, protocol = await loop.create_connection(Silent, sock=of_protocol)
     words = "a future of a Silent with a connection on fd %d" % of_protocol.fileno()
     check(protocol.answer(), "future", words, fd=of_protocol.fileno())

@@ -3,6 +3,7 @@
 mod build;
 pub(super) mod graph;
 pub(super) mod model;
+mod peers;
 
 pub use model::{AwaitKind, Awaiting, CreatedAt, EventLoop, ObjectId, Task, TaskException, TaskState, TasksReport};
 
@@ -51,7 +52,11 @@ fn report(attached: &Attached<'_>, options: &StackOptions, progress: &Progress) 
     };
     let states: Vec<_> = snapshot.world.threads().map(|thread| (thread.address, thread.ident)).collect();
     let stack = super::build::build(process.pid, facts, runtime, tasks, snapshot, waits, false);
-    let report = build::build(stack, &states, runtime, asyncio);
+    let mut report = build::build(stack, &states, runtime, asyncio);
+    if options.waits {
+        progress.at("looking up sockets in /proc");
+        peers::add(&mut report, process.pid);
+    }
     if !report.is_complete() && !process.is_alive() {
         return Err(OsError::Gone(process.pid).into());
     }

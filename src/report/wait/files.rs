@@ -4,6 +4,7 @@ use super::{Sleeper, Waiting, memory};
 use crate::os::{Call, FileInfo, FileKind, Socket, file_info, file_of, find_sockets};
 use crate::report::model::Wait;
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 /// Descriptors named of those that one call waits on.
 pub(super) const SHOWN: usize = 4;
@@ -64,6 +65,25 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn new(pid: i32) -> Files {
         Files { pid, kinds: HashMap::new(), infos: HashMap::new(), sockets: HashMap::new() }
+    }
+
+    /// Looks up descriptors, and the sockets among them.
+    pub(super) fn learn_all(&mut self, tid: i32, fds: &[i32], deadline: Instant) {
+        for fd in fds {
+            self.learn(tid, *fd);
+        }
+        self.learn_sockets(tid, deadline);
+    }
+
+    fn learn_sockets(&mut self, tid: i32, deadline: Instant) {
+        let inode = |kind: &Option<FileKind>| match kind {
+            Some(FileKind::Socket(inode)) => Some(*inode),
+            _ => None,
+        };
+        let inodes: HashSet<u64> = self.kinds.values().filter_map(inode).collect();
+        if !inodes.is_empty() {
+            self.sockets = find_sockets(self.pid, tid, &inodes, deadline);
+        }
     }
 
     fn learn(&mut self, tid: i32, fd: i32) -> Option<&FileKind> {
@@ -152,13 +172,8 @@ impl Waiting<'_> {
                 self.files.learn(*tid, fd);
             }
         }
-        let inode = |kind: &Option<FileKind>| match kind {
-            Some(FileKind::Socket(inode)) => Some(*inode),
-            _ => None,
-        };
-        let inodes: HashSet<u64> = self.files.kinds.values().filter_map(inode).collect();
-        if let (Some(sleeper), false) = (sleepers.first(), inodes.is_empty()) {
-            self.files.sockets = find_sockets(self.pid, sleeper.tid, &inodes, self.deadline);
+        if let Some(sleeper) = sleepers.first() {
+            self.files.learn_sockets(sleeper.tid, self.deadline);
         }
     }
 

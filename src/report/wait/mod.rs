@@ -7,7 +7,10 @@ mod calls;
 mod files;
 mod futexes;
 mod memory;
+mod sockets;
 mod words;
+
+pub(super) use sockets::sockets;
 
 use super::model::Wait;
 use crate::base::{Problem, ProblemKind};
