@@ -6,7 +6,6 @@ use pyattach::cpython::{LayoutChoice, find, find_asyncio};
 use pyattach::interp::{Pause, SnapshotOptions, snapshot};
 use pyattach::os::{Process, with_deadline};
 use serde_json::{Value, json};
-use std::process::Command;
 
 use crate::support::registry::Interpreter;
 use crate::support::stage::Stage;
@@ -44,17 +43,13 @@ fn reasons(interpreter: &Interpreter, stage: &Stage) -> Outcome {
 
 /// The command adds the other end of a connection.
 fn peers(target: &Target) -> Outcome {
-    let mut command = Command::new(attach::BINARY);
-    command.args(["tasks", &target.pid.to_string(), "--json"]);
-    let answer = attach::run(command)?;
-    answer.ensure_code(&[0])?;
-    let seen = answer.json()?;
+    let seen = attach::tasks_json(target.pid, &[])?;
     let said = target.expect["tasks"].as_object().into_iter().flat_map(|tasks| tasks.values());
     for said in said.filter(|said| said["peer"].is_string()) {
         let words =
             format!("{} -> {}", said["text"].as_str().unwrap_or_default(), said["peer"].as_str().unwrap_or_default());
         let mut texts = seen["tasks"].as_array().into_iter().flatten().map(|task| &task["awaiting"]["text"]);
-        ensure!(texts.any(|text| *text == words.as_str()), "no {words:?}: {answer}");
+        ensure!(texts.any(|text| *text == words.as_str()), "no {words:?}: {seen}");
     }
     Ok(())
 }

@@ -348,7 +348,7 @@ async def network():
         await full.drain()
 
     check(draining(), "socket", "StreamWriter.drain on fd %d" % drained.fileno(), fd=drained.fileno())
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    server = await asyncio.start_server(lambda *ends: keep.append(ends), "127.0.0.1", 0)
 
     async def serving():
         await server.serve_forever()
