@@ -12,12 +12,14 @@ mod holders;
 mod network;
 mod pools;
 mod primitives;
+mod reason;
 mod rules;
 mod timers;
 mod words;
 
 pub(super) use self::fields::read_loops as read_loop_fields;
 use self::pools::Pools;
+use self::reason::{Reason, WantedLock};
 use self::rules::Rule;
 use self::timers::Timers;
 use super::types::Types;
@@ -134,49 +136,6 @@ struct Step {
     rule: Option<Rule>,
     frame: Addr,
     code: Addr,
-}
-
-/// A lock that a task waits for; who holds it is found for all of them together.
-struct WantedLock {
-    object: Addr,
-    /// Somebody has it, as it says itself.
-    is_held: bool,
-    /// Several may hold it.
-    is_shared: bool,
-    /// What follows its holder in words.
-    after: String,
-}
-
-/// What a task waits for, before it is known who holds locks.
-struct Reason {
-    awaiting: Awaiting,
-    lock: Option<WantedLock>,
-    /// When it ends by itself, in the loop's time.
-    ends: Option<f64>,
-}
-
-impl Reason {
-    fn new(kind: AwaitKind, object: impl Into<Option<Addr>>, text: impl Into<String>) -> Reason {
-        let awaiting = Awaiting {
-            kind,
-            object: object.into(),
-            tasks: Vec::new(),
-            text: text.into(),
-            fd: None,
-            seconds_left: None,
-        };
-        Reason { awaiting, lock: None, ends: None }
-    }
-
-    fn with_tasks(mut self, tasks: Vec<Addr>) -> Reason {
-        self.awaiting.tasks = tasks;
-        self
-    }
-
-    fn with_fd(mut self, fd: Option<i32>) -> Reason {
-        self.awaiting.fd = fd;
-        self
-    }
 }
 
 struct Explainer<'e, 'c> {
