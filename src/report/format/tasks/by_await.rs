@@ -1,15 +1,15 @@
 //! Tasks that wait at the same line for the same thing, together: those of most tasks first.
 
 use super::{Printer, words};
-use crate::report::tasks::{AwaitKind, Task, TaskState};
-use std::collections::HashMap;
+use crate::report::tasks::{AwaitKind, ObjectId, Task, TaskState};
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 /// Different things listed of tasks that wait at one line.
 const SHOWN: usize = 4;
 
-/// The line, by its frame, and the kind of what is awaited there.
-type Key = (Option<usize>, Option<AwaitKind>, bool);
+/// The lines, by their frames, and the kind of what is awaited there.
+type Key = ([Option<usize>; 2], Option<AwaitKind>, bool);
 
 /// Writes the loops, then the groups.
 pub(super) fn write(out: &mut dyn Write, printer: &Printer<'_>) -> io::Result<()> {
@@ -41,8 +41,9 @@ fn groups(tasks: &[Task]) -> Vec<Vec<&Task>> {
 }
 
 fn key(task: &Task) -> Key {
-    let line = words::telling_frame(task).map(|frame| std::sync::Arc::as_ptr(frame).addr());
-    (line, task.awaiting.as_ref().map(|awaiting| awaiting.kind), task.state == TaskState::Running)
+    let lines = [words::own_frame(task), words::telling_frame(task)];
+    let lines = lines.map(|frame| frame.map(|frame| std::sync::Arc::as_ptr(frame).addr()));
+    (lines, task.awaiting.as_ref().map(|awaiting| awaiting.kind), task.state == TaskState::Running)
 }
 
 fn write_group(out: &mut dyn Write, printer: &Printer<'_>, tasks: &[&Task]) -> io::Result<()> {
@@ -53,13 +54,17 @@ fn write_group(out: &mut dyn Write, printer: &Printer<'_>, tasks: &[&Task]) -> i
     let verb = if many { "wait" } else { "waits" };
     let title = match (&first.awaiting, texts.as_slice()) {
         _ if first.state == TaskState::Running => format!("{count} {}", if many { "run" } else { "runs" }),
-        (Some(_), [(text, _)]) => format!("{count} {verb} for {}", words::safe(text)),
+        (Some(_), [(text, _)]) => format!("{count} {verb} for {}{}", words::safe(text), different(tasks)),
         (Some(awaiting), _) => format!("{count} {verb} for {}", words::kind(awaiting.kind, many)),
         (None, _) => format!("{count} {verb}"),
     };
     writeln!(out, "{bold}{title}{plain}")?;
-    if let Some(frame) = words::telling_frame(first) {
-        writeln!(out, "    at {} in {}", words::place(frame), words::safe(&frame.function))?;
+    let (own, telling) = (words::own_frame(first), words::telling_frame(first));
+    let behind = if own.is_some() { "→" } else { "at" };
+    for (word, frame) in [("at", own), (behind, telling)] {
+        if let Some(frame) = frame {
+            writeln!(out, "    {word} {} in {}", words::place(frame), words::safe(&frame.function))?;
+        }
     }
     if texts.len() > 1 {
         for (text, count) in texts.iter().take(SHOWN) {
@@ -76,6 +81,18 @@ fn write_group(out: &mut dyn Write, printer: &Printer<'_>, tasks: &[&Task]) -> i
         writeln!(out, "    CANCELLATION ASKED FOR of {ignoring} of them, and still not ended")?;
     }
     Ok(())
+}
+
+/// That not all wait for one and the same, where tasks can share what they wait for.
+fn different(tasks: &[&Task]) -> String {
+    use AwaitKind::{Barrier, Condition, Event, Lock, Queue, Semaphore};
+    let shared = |kind| matches!(kind, Queue | Lock | Semaphore | Event | Condition | Barrier);
+    let awaited = tasks.iter().filter_map(|task| task.awaiting.as_ref()).filter(|awaiting| shared(awaiting.kind));
+    let objects: HashSet<ObjectId> = awaited.filter_map(|awaiting| awaiting.id).collect();
+    match objects.len() {
+        0 | 1 => String::new(),
+        count => format!(", {count} different ones"),
+    }
 }
 
 /// What is awaited, in words, with how many tasks do: those of most first.
