@@ -2,6 +2,7 @@
 
 use super::{Printer, words};
 use crate::report::tasks::{AwaitKind, ObjectId, Task, TaskState};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
@@ -54,6 +55,7 @@ fn write_group(out: &mut dyn Write, printer: &Printer<'_>, tasks: &[&Task]) -> i
     let verb = if many { "wait" } else { "waits" };
     let title = match (&first.awaiting, texts.as_slice()) {
         _ if first.state == TaskState::Running => format!("{count} {}", if many { "run" } else { "runs" }),
+        (Some(awaiting), _) if !many => format!("{count} {verb} for {}", words::safe(&awaiting.text)),
         (Some(_), [(text, _)]) => format!("{count} {verb} for {}{}", words::safe(text), different(tasks)),
         (Some(awaiting), _) => format!("{count} {verb} for {}", words::kind(awaiting.kind, many)),
         (None, _) => format!("{count} {verb}"),
@@ -67,12 +69,14 @@ fn write_group(out: &mut dyn Write, printer: &Printer<'_>, tasks: &[&Task]) -> i
         }
     }
     if texts.len() > 1 {
-        for (text, count) in texts.iter().take(SHOWN) {
+        // When each is another, one is enough to see.
+        let shown = if texts.len() > SHOWN && texts.len() == tasks.len() { 1 } else { SHOWN };
+        for (text, count) in texts.iter().take(shown) {
             writeln!(out, "    {count} × {}", words::safe(text))?;
         }
-        match texts.len().saturating_sub(SHOWN) {
+        match texts.len().saturating_sub(shown) {
             0 => {}
-            more => writeln!(out, "    … and {more} more like these")?,
+            more => writeln!(out, "    … and {more} more like {}", if shown == 1 { "it" } else { "these" })?,
         }
     }
     writeln!(out, "    {}", words::names(tasks.iter().copied()))?;
@@ -96,20 +100,15 @@ fn different(tasks: &[&Task]) -> String {
 }
 
 /// What is awaited, in words, with how many tasks do: those of most first.
-fn texts<'t>(tasks: &[&'t Task]) -> Vec<(&'t str, usize)> {
-    let mut texts: Vec<(&str, usize)> = Vec::new();
-    let mut places: HashMap<&str, usize> = HashMap::new();
+fn texts<'t>(tasks: &[&'t Task]) -> Vec<(Cow<'t, str>, usize)> {
+    let mut texts: HashMap<Cow<'_, str>, (usize, usize)> = HashMap::new();
     for awaiting in tasks.iter().filter_map(|task| task.awaiting.as_ref()) {
-        let place = *places.entry(&awaiting.text).or_insert_with(|| {
-            texts.push((&awaiting.text, 0));
-            texts.len() - 1
-        });
-        if let Some((_, count)) = texts.get_mut(place) {
-            *count += 1;
-        }
+        let next = texts.len();
+        texts.entry(words::in_general(awaiting)).or_insert((next, 0)).1 += 1;
     }
-    texts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    texts
+    let mut texts: Vec<(Cow<'_, str>, (usize, usize))> = texts.into_iter().collect();
+    texts.sort_by_key(|(_, (place, count))| (std::cmp::Reverse(*count), *place));
+    texts.into_iter().map(|(text, (_, count))| (text, count)).collect()
 }
 
 fn write_ended(out: &mut dyn Write, tasks: &[Task]) -> io::Result<()> {

@@ -2,7 +2,8 @@
 
 use crate::base::display_safe;
 use crate::report::model::{Frame, Thread};
-use crate::report::tasks::{AwaitKind, EventLoop, Task, TaskState};
+use crate::report::tasks::{AwaitKind, Awaiting, EventLoop, Task, TaskState};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Names listed of tasks that are shown as one.
@@ -151,12 +152,31 @@ pub(super) fn waits_for(tasks: &[&Task]) -> Option<String> {
     if awaiting().all(|other| other.text == first.text) {
         return Some(safe(&first.text));
     }
+    let general = in_general(first);
+    if first.kind != AwaitKind::Sleep && awaiting().all(|other| in_general(other) == general) {
+        return Some(safe(&general));
+    }
     let seconds: Vec<f64> = awaiting().filter_map(|awaiting| awaiting.seconds_left).collect();
     if first.kind == AwaitKind::Sleep && seconds.len() == tasks.len() {
         let (least, most) = seconds.iter().fold((f64::MAX, f64::MIN), |(a, b), s| (a.min(*s), b.max(*s)));
         return Some(format!("sleep ({least:.1} to {most:.1} s left)"));
     }
     Some(format!("{}, one of them for {}", kind(first.kind, true), safe(&first.text)))
+}
+
+/// What is awaited, without what differs from task to task: descriptors and times.
+pub(super) fn in_general(awaiting: &Awaiting) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(awaiting.text.as_str());
+    if let Some(fd) = awaiting.fd {
+        text = text.replacen(&format!("fd {fd}"), "an fd", 1).into();
+    }
+    if awaiting.kind == AwaitKind::Sleep && awaiting.seconds_left.is_some() {
+        return "sleep".into();
+    }
+    match text.split_once(", timeout in ") {
+        Some((before, _)) => format!("{before}, with a timeout").into(),
+        None => text,
+    }
 }
 
 /// A kind of thing that one task waits for, or many.
