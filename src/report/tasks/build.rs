@@ -230,6 +230,7 @@ fn awaiting(raw: asyncio::Awaiting) -> Awaiting {
         text: raw.text,
         tasks: raw.tasks.into_iter().map(ObjectId).collect(),
         fd: raw.fd,
+        peer: None,
         // JSON has no infinity.
         seconds_left: raw.seconds_left.filter(|seconds| seconds.is_finite()),
     }

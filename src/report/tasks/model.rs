@@ -151,6 +151,9 @@ pub struct Awaiting {
     /// Descriptor of the socket or pipe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fd: Option<i32>,
+    /// Address of the socket's other end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
     /// When it ends by itself, in seconds from the moment of reading.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<f64>,

@@ -1,15 +1,16 @@
 //! Tasks that wait at the same line for the same thing, together: those of most tasks first.
 
 use super::{Printer, words};
-use crate::report::tasks::{AwaitKind, Task, TaskState};
-use std::collections::HashMap;
+use crate::report::tasks::{AwaitKind, ObjectId, Task, TaskState};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 /// Different things listed of tasks that wait at one line.
 const SHOWN: usize = 4;
 
-/// The line, by its frame, and the kind of what is awaited there.
-type Key = (Option<usize>, Option<AwaitKind>, bool);
+/// The lines, by their frames, and the kind of what is awaited there.
+type Key = ([Option<usize>; 2], Option<AwaitKind>, bool);
 
 /// Writes the loops, then the groups.
 pub(super) fn write(out: &mut dyn Write, printer: &Printer<'_>) -> io::Result<()> {
@@ -41,8 +42,9 @@ fn groups(tasks: &[Task]) -> Vec<Vec<&Task>> {
 }
 
 fn key(task: &Task) -> Key {
-    let line = words::telling_frame(task).map(|frame| std::sync::Arc::as_ptr(frame).addr());
-    (line, task.awaiting.as_ref().map(|awaiting| awaiting.kind), task.state == TaskState::Running)
+    let lines = [words::own_frame(task), words::telling_frame(task)];
+    let lines = lines.map(|frame| frame.map(|frame| std::sync::Arc::as_ptr(frame).addr()));
+    (lines, task.awaiting.as_ref().map(|awaiting| awaiting.kind), task.state == TaskState::Running)
 }
 
 fn write_group(out: &mut dyn Write, printer: &Printer<'_>, tasks: &[&Task]) -> io::Result<()> {
@@ -53,21 +55,28 @@ fn write_group(out: &mut dyn Write, printer: &Printer<'_>, tasks: &[&Task]) -> i
     let verb = if many { "wait" } else { "waits" };
     let title = match (&first.awaiting, texts.as_slice()) {
         _ if first.state == TaskState::Running => format!("{count} {}", if many { "run" } else { "runs" }),
-        (Some(_), [(text, _)]) => format!("{count} {verb} for {}", words::safe(text)),
+        (Some(awaiting), _) if !many => format!("{count} {verb} for {}", words::safe(&awaiting.text)),
+        (Some(_), [(text, _)]) => format!("{count} {verb} for {}{}", words::safe(text), different(tasks)),
         (Some(awaiting), _) => format!("{count} {verb} for {}", words::kind(awaiting.kind, many)),
         (None, _) => format!("{count} {verb}"),
     };
     writeln!(out, "{bold}{title}{plain}")?;
-    if let Some(frame) = words::telling_frame(first) {
-        writeln!(out, "    at {} in {}", words::place(frame), words::safe(&frame.function))?;
+    let (own, telling) = (words::own_frame(first), words::telling_frame(first));
+    let behind = if own.is_some() { "→" } else { "at" };
+    for (word, frame) in [("at", own), (behind, telling)] {
+        if let Some(frame) = frame {
+            writeln!(out, "    {word} {} in {}", words::place(frame), words::safe(&frame.function))?;
+        }
     }
     if texts.len() > 1 {
-        for (text, count) in texts.iter().take(SHOWN) {
+        // When each is another, one is enough to see.
+        let shown = if texts.len() > SHOWN && texts.len() == tasks.len() { 1 } else { SHOWN };
+        for (text, count) in texts.iter().take(shown) {
             writeln!(out, "    {count} × {}", words::safe(text))?;
         }
-        match texts.len().saturating_sub(SHOWN) {
+        match texts.len().saturating_sub(shown) {
             0 => {}
-            more => writeln!(out, "    … and {more} more like these")?,
+            more => writeln!(out, "    … and {more} more like {}", if shown == 1 { "it" } else { "these" })?,
         }
     }
     writeln!(out, "    {}", words::names(tasks.iter().copied()))?;
@@ -78,21 +87,28 @@ fn write_group(out: &mut dyn Write, printer: &Printer<'_>, tasks: &[&Task]) -> i
     Ok(())
 }
 
-/// What is awaited, in words, with how many tasks do: those of most first.
-fn texts<'t>(tasks: &[&'t Task]) -> Vec<(&'t str, usize)> {
-    let mut texts: Vec<(&str, usize)> = Vec::new();
-    let mut places: HashMap<&str, usize> = HashMap::new();
-    for awaiting in tasks.iter().filter_map(|task| task.awaiting.as_ref()) {
-        let place = *places.entry(&awaiting.text).or_insert_with(|| {
-            texts.push((&awaiting.text, 0));
-            texts.len() - 1
-        });
-        if let Some((_, count)) = texts.get_mut(place) {
-            *count += 1;
-        }
+/// That not all wait for one and the same, where tasks can share what they wait for.
+fn different(tasks: &[&Task]) -> String {
+    use AwaitKind::{Barrier, Condition, Event, Lock, Queue, Semaphore};
+    let shared = |kind| matches!(kind, Queue | Lock | Semaphore | Event | Condition | Barrier);
+    let awaited = tasks.iter().filter_map(|task| task.awaiting.as_ref()).filter(|awaiting| shared(awaiting.kind));
+    let objects: HashSet<ObjectId> = awaited.filter_map(|awaiting| awaiting.id).collect();
+    match objects.len() {
+        0 | 1 => String::new(),
+        count => format!(", {count} different ones"),
     }
-    texts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    texts
+}
+
+/// What is awaited, in words, with how many tasks do: those of most first.
+fn texts<'t>(tasks: &[&'t Task]) -> Vec<(Cow<'t, str>, usize)> {
+    let mut texts: HashMap<Cow<'_, str>, (usize, usize)> = HashMap::new();
+    for awaiting in tasks.iter().filter_map(|task| task.awaiting.as_ref()) {
+        let next = texts.len();
+        texts.entry(words::in_general(awaiting)).or_insert((next, 0)).1 += 1;
+    }
+    let mut texts: Vec<(Cow<'_, str>, (usize, usize))> = texts.into_iter().collect();
+    texts.sort_by_key(|(_, (place, count))| (std::cmp::Reverse(*count), *place));
+    texts.into_iter().map(|(text, (_, count))| (text, count)).collect()
 }
 
 fn write_ended(out: &mut dyn Write, tasks: &[Task]) -> io::Result<()> {

@@ -175,8 +175,11 @@ impl<'t> Printer<'t> {
             if let (Some(more @ 1..), Some(last)) = (tasks.len().checked_sub(CIRCLE_SHOWN), tasks.last()) {
                 writeln!(out, "  … and {more} more, up to {}", words::name(last))?;
             }
-            if let (Some(first), 2..) = (tasks.first(), tasks.len()) {
-                writeln!(out, "  which waits for {}", words::name(first))?;
+            let closes = tasks.first().map(|first| words::name(first)).filter(|_| tasks.len() > 1);
+            let said =
+                |name: &String| tasks.last().is_some_and(|last| words::standing(&[*last]).contains(name.as_str()));
+            if let Some(name) = closes.filter(|name| !said(name)) {
+                writeln!(out, "  which waits for {name}")?;
             }
         }
         Ok(())

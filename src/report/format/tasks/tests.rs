@@ -34,6 +34,7 @@ fn task(number: u64, frame: &Arc<Frame>, awaits: &[u64]) -> Task {
         text: if awaits.is_empty() { "Queue.get (0 items)".into() } else { format!("{} tasks", awaits.len()) },
         tasks: awaits.iter().map(|number| id(*number)).collect(),
         fd: None,
+        peer: None,
         seconds_left: None,
     };
     Task {

@@ -2,18 +2,24 @@
 
 use crate::base::display_safe;
 use crate::report::model::{Frame, Thread};
-use crate::report::tasks::{AwaitKind, EventLoop, Task, TaskState};
+use crate::report::tasks::{AwaitKind, Awaiting, EventLoop, Task, TaskState};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Names listed of tasks that are shown as one.
 const NAMES_SHOWN: usize = 3;
 
-/// Longest name or text of a target that is shown in a line, in characters.
+/// Longest text of a target that is shown in a line, and longest name, in characters.
 const CHARS: usize = 200;
+const NAME_CHARS: usize = 60;
 
 /// Text of the target, safe and not too long.
 pub(super) fn safe(text: &str) -> String {
-    match text.char_indices().nth(CHARS) {
+    at_most(text, CHARS)
+}
+
+fn at_most(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
         Some((end, _)) => format!("{}…", display_safe(text.get(..end).unwrap_or_default())),
         None => display_safe(text).into_owned(),
     }
@@ -22,7 +28,7 @@ pub(super) fn safe(text: &str) -> String {
 /// A task's name in quotes; its address where it has none.
 pub(super) fn name(task: &Task) -> String {
     match &task.name {
-        Some(name) => format!("\"{}\"", safe(name)),
+        Some(name) => format!("\"{}\"", at_most(name, NAME_CHARS)),
         None => format!("task {}", task.id),
     }
 }
@@ -54,6 +60,18 @@ pub(super) fn telling_frame(task: &Task) -> Option<&Arc<Frame>> {
     }
 }
 
+/// The innermost frame of the program itself, where that is not the telling one: the telling one is in a library then.
+pub(super) fn own_frame(task: &Task) -> Option<&Arc<Frame>> {
+    let telling = telling_frame(task)?;
+    let is_own = |frame: &&Arc<Frame>| !is_library(&frame.file);
+    task.coroutine_stack.iter().find(is_own).filter(|own| !Arc::ptr_eq(own, telling) && is_library(&telling.file))
+}
+
+/// True for what was installed, and for the standard library.
+fn is_library(file: &str) -> bool {
+    short(file) != file || file.starts_with("<frozen ")
+}
+
 fn is_asyncio(module: &str) -> bool {
     module.strip_prefix("asyncio").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
@@ -76,13 +94,18 @@ fn short(file: &str) -> &str {
     library.map_or(file, |(_, rest)| rest)
 }
 
-/// `worker (jobs.py:12 in fetch)`: the coroutine, and where it is.
+/// `worker (jobs.py:12 in fetch → aiohttp/streams.py:716 in read)`: the coroutine, where it is in the program, and where in a
+/// library that calls.
 pub(super) fn coroutine_at(task: &Task) -> String {
     let coroutine = coroutine(task);
-    match telling_frame(task) {
-        Some(frame) if safe(&frame.function) == coroutine => format!("{coroutine} ({})", place(frame)),
-        Some(frame) => format!("{coroutine} ({} in {})", place(frame), safe(&frame.function)),
-        None => coroutine,
+    let at = |frame: &Arc<Frame>| match safe(&frame.function) {
+        function if function == coroutine => place(frame),
+        function => format!("{} in {function}", place(frame)),
+    };
+    match (own_frame(task), telling_frame(task)) {
+        (Some(own), Some(frame)) => format!("{coroutine} ({} → {})", at(own), at(frame)),
+        (None, Some(frame)) => format!("{coroutine} ({})", at(frame)),
+        (_, None) => coroutine,
     }
 }
 
@@ -129,12 +152,31 @@ pub(super) fn waits_for(tasks: &[&Task]) -> Option<String> {
     if awaiting().all(|other| other.text == first.text) {
         return Some(safe(&first.text));
     }
+    let general = in_general(first);
+    if first.kind != AwaitKind::Sleep && awaiting().all(|other| in_general(other) == general) {
+        return Some(safe(&general));
+    }
     let seconds: Vec<f64> = awaiting().filter_map(|awaiting| awaiting.seconds_left).collect();
     if first.kind == AwaitKind::Sleep && seconds.len() == tasks.len() {
         let (least, most) = seconds.iter().fold((f64::MAX, f64::MIN), |(a, b), s| (a.min(*s), b.max(*s)));
         return Some(format!("sleep ({least:.1} to {most:.1} s left)"));
     }
     Some(format!("{}, one of them for {}", kind(first.kind, true), safe(&first.text)))
+}
+
+/// What is awaited, without what differs from task to task: descriptors and times.
+pub(super) fn in_general(awaiting: &Awaiting) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(awaiting.text.as_str());
+    if let Some(fd) = awaiting.fd {
+        text = text.replacen(&format!("fd {fd}"), "an fd", 1).into();
+    }
+    if awaiting.kind == AwaitKind::Sleep && awaiting.seconds_left.is_some() {
+        return "sleep".into();
+    }
+    match text.split_once(", timeout in ") {
+        Some((before, _)) => format!("{before}, with a timeout").into(),
+        None => text,
+    }
 }
 
 /// A kind of thing that one task waits for, or many.
