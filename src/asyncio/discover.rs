@@ -198,16 +198,13 @@ fn add_current(found: &mut Found, current: Option<Addr>, interpreter: i64, threa
 }
 
 /// Up to 3.12 the running loop is in the thread's dict, up to 3.11 in a holder with the id of the process
-/// (`PyRunningLoopHolder { pid_t rl_pid; PyObject *rl_loop }`, `Modules/_asynciomodule.c`).
+/// (`PyRunningLoopHolder { PyObject *rl_loop; pid_t rl_pid }`, `Modules/_asynciomodule.c`).
 fn loop_of_thread_dict(objects: &Objects<'_>, thread: Addr) -> Result<Option<Addr>, ReadError> {
     let Some(field) = objects.layout.asyncio.thread_dict else { return Ok(None) };
     let Some(dict) = objects.field(thread, field)?.non_null() else { return Ok(None) };
     let Some(value) = objects.dict_get(dict, "__asyncio_running_event_loop__")? else { return Ok(None) };
     match objects.type_name(value)?.rsplit('.').next() {
-        Some("_RunningLoopHolder" | "PyRunningLoopHolder") => {
-            let event_loop = Field::<Addr>::new(objects.layout.object.size + 8);
-            Ok(objects.field(value, event_loop)?.non_null())
-        }
+        Some("_RunningLoopHolder" | "PyRunningLoopHolder") => Ok(objects.first_word(value)?.non_null()),
         _ => Ok(Some(value)),
     }
 }
