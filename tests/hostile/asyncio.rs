@@ -33,35 +33,32 @@ struct Made {
     debug: Option<AsyncioDebug>,
 }
 
-/// Where the C code of a version keeps the fields of a task: loop, first callback, state, what it waits for, coroutine and
-/// name, with the sizes that tell, and whether its `__dict__` is before it. Written down from `Modules/_asynciomodule.c`.
+/// Where the C code of a version keeps the fields of a task: what it waits for, coroutine and name, with the sizes that tell, and whether its `__dict__` is before it. Written down from `Modules/_asynciomodule.c`.
 struct Shape {
     size: u64,
     dict: i64,
-    state: u64,
     waiter: u64,
     coro: u64,
     name: Option<u64>,
 }
 
 fn shape(minor: u8, header: u64, free_threaded: bool) -> Shape {
-    let shape = |size, dict: u64, state, waiter, name| Shape {
+    let shape = |size, dict: u64, waiter, name| Shape {
         size: header + size,
         dict: (header + dict) as i64,
-        state: header + state,
         waiter: header + waiter,
         coro: header + waiter + 8,
         name,
     };
     let name = |at: u64| Some(header + at);
     match minor {
-        7 => shape(120, 72, 56, 88, None),
-        8 => shape(128, 72, 56, 88, name(104)),
-        9 => shape(168, 80, 64, 128, name(144)),
-        10 => shape(176, 88, 72, 136, name(152)),
-        11 | 12 => shape(160, 88, 72, 112, name(128)),
-        13 => Shape { dict: -1, ..shape(128, 0, 80, 96, name(112)) },
-        _ => Shape { dict: -1, ..shape(if free_threaded { 160 } else { 152 }, 0, 88, 104, name(120)) },
+        7 => shape(120, 72, 88, None),
+        8 => shape(128, 72, 88, name(104)),
+        9 => shape(168, 80, 128, name(144)),
+        10 => shape(176, 88, 136, name(152)),
+        11 | 12 => shape(160, 88, 112, name(128)),
+        13 => Shape { dict: -1, ..shape(128, 0, 96, name(112)) },
+        _ => Shape { dict: -1, ..shape(if free_threaded { 160 } else { 152 }, 0, 104, name(120)) },
     }
 }
 
