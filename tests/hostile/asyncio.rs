@@ -74,7 +74,7 @@ impl Made {
         let mut made =
             Made { python, tasks: Vec::new(), coroutines: Vec::new(), table: 0, slots: Vec::new(), debug: None };
         made.tasks = (0..TASKS).map(|_| made.python.w.object("_asyncio.Task", shape.size as usize)).collect();
-        for index in 0..TASKS {
+        for (index, name) in NAMES.into_iter().enumerate() {
             let (task, before) = (made.tasks[index], made.tasks[(index + TASKS - 1) % TASKS]);
             let iterator = made.python.w.object("_asyncio.FutureIter", 64);
             made.python.w.put64(iterator + header, before);
@@ -83,7 +83,7 @@ impl Made {
             made.python.w.put64(task + shape.waiter, before);
             made.python.w.put64(task + shape.coro, outer);
             if let Some(at) = shape.name {
-                let name = made.python.w.str(NAMES[index]);
+                let name = made.python.w.str(name);
                 made.python.w.put64(task + at, name);
             }
             // The wake-up of the task that waits for it.
@@ -175,7 +175,7 @@ fn tables() -> impl Iterator<Item = &'static Table> {
     TABLES.iter().copied().filter(|table| table.version.1 != 10 || table.version.2 > 5)
 }
 
-fn find<'a>(asyncio: &'a Asyncio, address: u64) -> &'a RawTask {
+fn find(asyncio: &Asyncio, address: u64) -> &RawTask {
     asyncio.tasks.iter().find(|task| task.address == Addr(address)).expect("the task is found")
 }
 
