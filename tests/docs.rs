@@ -11,7 +11,8 @@ use std::process::Command;
 const BINARY: &str = env!("CARGO_BIN_EXE_pyattach");
 
 /// The commands whose help is in docs/cli.md, in its order.
-const HELPS: &[&[&str]] = &[&["--help"], &["stack", "--help"], &["ps", "--help"], &["doctor", "--help"]];
+const HELPS: &[&[&str]] =
+    &[&["--help"], &["stack", "--help"], &["tasks", "--help"], &["ps", "--help"], &["doctor", "--help"]];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -138,6 +139,8 @@ fn the_json_page_and_the_schema_have_the_same_fields() {
         ("stack", "check", "verdict"),
         ("stacks", "error", "kind"),
         ("ps", "cgroup", "engine"),
+        ("tasks", "task", "state"),
+        ("tasks", "awaiting", "kind"),
     ] {
         let schema = &schemas[&format!("{file}.schema.json")];
         for word in schema["$defs"][definition]["properties"][field]["enum"].as_array().unwrap() {

@@ -36,6 +36,30 @@ py_spy() {
     rm -rf "$directory/venv"
 }
 
+# Interpreters that uvloop has wheels for: the name, the ABI, uvloop's version.
+uvloop_wheels='
+3.7 cp37m 0.18.0
+3.8 cp38 0.21.0
+3.9 cp39 0.21.0
+3.10 cp310 0.21.0
+3.11 cp311 0.21.0
+3.12 cp312 0.21.0
+3.13 cp313 0.21.0
+3.14 cp314 0.22.1
+3.14t cp314t 0.22.1'
+
+# uvloop PYTHON DIRECTORY: for each of these a directory of its name, to be put on the path. The interpreters themselves
+# need no pip.
+uvloop() {
+    local python=$1 directory=$2 name abi version
+    while read -r name abi version; do
+        [ -n "$name" ] || continue
+        PIP_ROOT_USER_ACTION=ignore "$python" -m pip install -q --disable-pip-version-check --no-deps --only-binary=:all: \
+            --target "$directory/$name" --platform "manylinux2014_$(uname -m)" --python-version "${name%t}" --implementation cp \
+            --abi "$abi" "uvloop==$version"
+    done <<<"$uvloop_wheels"
+}
+
 # Scripts that embedders run lie beside what runs them, so that programs.tsv holds in every clone.
 install_scripts() {
     cp "$repo/tests/programs/frozen_app.py" "$programs/"
@@ -73,7 +97,7 @@ programs_table() {
     program_line pyinstaller-onedir frozen "PyInstaller from PyPI, $python" "$programs/frozen/onedir/onedir"
 }
 
-# tools_table: prints tools.tsv, the tools that tests compare pyattach with.
+# tools_table: prints tools.tsv, the tools that tests compare pyattach with, and libraries that programs of theirs use.
 tools_table() {
     local series
     printf 'name\tkind\torigin\tcommand\n'
@@ -83,6 +107,7 @@ tools_table() {
     done
     [ ! -x "$programs/py-spy/py-spy" ] ||
         program_line py-spy tool "py-spy $py_spy_version from PyPI" "$programs/py-spy/py-spy"
+    [ ! -d "$programs/uvloop" ] || program_line uvloop library "uvloop from PyPI, a directory an interpreter" "$programs/uvloop"
 }
 
 program_line() { printf '%s\t%s\t%s\t%s\n' "$@"; }

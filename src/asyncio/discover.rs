@@ -8,7 +8,7 @@ use super::offsets::TaskOffsets;
 use super::types::{Kind, Types};
 use crate::base::{Addr, AddrMap, Field, FieldValue, Problem, ProblemKind, limits};
 use crate::cpython::AsyncioDebug;
-use crate::interp::{RawInterpreter, World};
+use crate::interp::{CircleGuard, RawInterpreter, World};
 use crate::objects::Objects;
 use crate::target::{Extent, ReadError};
 
@@ -87,7 +87,7 @@ impl Found {
 }
 
 /// Where threads and interpreters keep what they know of asyncio.
-struct Places {
+pub(super) struct Places {
     running_loop: Option<Field<Addr>>,
     running_task: Option<Field<Addr>>,
     thread_tasks: Option<Field<Addr>>,
@@ -95,7 +95,7 @@ struct Places {
 }
 
 impl Places {
-    fn new(objects: &Objects<'_>, debug: Option<AsyncioDebug>) -> Places {
+    pub(super) fn new(objects: &Objects<'_>, debug: Option<AsyncioDebug>) -> Places {
         let layout = &objects.layout.asyncio;
         let place = |of: fn(AsyncioDebug) -> u32, otherwise| debug.map(|debug| Field::new(of(debug))).or(otherwise);
         Places {
@@ -124,19 +124,13 @@ pub(super) fn discover(types: &Types<'_, '_>, world: &World, debug: Option<Async
     found
 }
 
-fn in_interpreter(
-    types: &Types<'_, '_>,
-    interpreter: &RawInterpreter,
-    places: &Places,
-    debug: Option<AsyncioDebug>,
-    found: &mut Found,
-) -> Result<(), ReadError> {
-    let objects = types.objects;
+/// The namespaces of the modules that have the registries, as far as they are loaded.
+pub(super) fn namespaces(objects: &Objects<'_>, interpreter: &RawInterpreter) -> Result<Vec<Addr>, ReadError> {
     let modules = objects.field(interpreter.address, objects.layout.interp.modules)?;
-    if modules.is_null() {
-        return Ok(());
-    }
     let mut namespaces = Vec::new();
+    if modules.is_null() {
+        return Ok(namespaces);
+    }
     for name in MODULES {
         if let Some(module) = objects.dict_get(modules, name)?
             && let Ok(namespace) = objects.module_dict(module)
@@ -145,6 +139,18 @@ fn in_interpreter(
             namespaces.push(namespace);
         }
     }
+    Ok(namespaces)
+}
+
+fn in_interpreter(
+    types: &Types<'_, '_>,
+    interpreter: &RawInterpreter,
+    places: &Places,
+    debug: Option<AsyncioDebug>,
+    found: &mut Found,
+) -> Result<(), ReadError> {
+    let objects = types.objects;
+    let namespaces = namespaces(objects, interpreter)?;
     if namespaces.is_empty() {
         return Ok(());
     }
@@ -168,14 +174,7 @@ fn in_interpreter(
 /// Loops that threads run, with the task where the thread knows it.
 fn running_loops(objects: &Objects<'_>, interpreter: &RawInterpreter, places: &Places, found: &mut Found) {
     let threads: Vec<Addr> = interpreter.threads.iter().map(|thread| thread.address).collect();
-    let running = objects.cache.batched(&threads, |thread| {
-        let Some(field) = places.running_loop else {
-            return Ok(loop_of_thread_dict(objects, *thread)?.map(|event_loop| (event_loop, None)));
-        };
-        let Some(event_loop) = objects.field(*thread, field)?.non_null() else { return Ok(None) };
-        let task = places.running_task.map(|field| objects.field(*thread, field)).transpose()?;
-        Ok(Some((event_loop, task.and_then(Addr::non_null))))
-    });
+    let running = objects.cache.batched(&threads, |thread| running_loop(objects, places, *thread));
     for (thread, running) in threads.into_iter().zip(running) {
         match running {
             Ok(None) => {}
@@ -191,6 +190,20 @@ fn running_loops(objects: &Objects<'_>, interpreter: &RawInterpreter, places: &P
     }
 }
 
+/// The loop that a thread runs, with the task where the thread knows it.
+pub(super) fn running_loop(
+    objects: &Objects<'_>,
+    places: &Places,
+    thread: Addr,
+) -> Result<Option<(Addr, Option<Addr>)>, ReadError> {
+    let Some(field) = places.running_loop else {
+        return Ok(loop_of_thread_dict(objects, thread)?.map(|event_loop| (event_loop, None)));
+    };
+    let Some(event_loop) = objects.field(thread, field)?.non_null() else { return Ok(None) };
+    let task = places.running_task.map(|field| objects.field(thread, field)).transpose()?;
+    Ok(Some((event_loop, task.and_then(Addr::non_null))))
+}
+
 fn add_current(found: &mut Found, current: Option<Addr>, interpreter: i64, thread: Option<Addr>) {
     if let Some(address) = current {
         found.add(FoundTask { address, interpreter, thread });
@@ -198,16 +211,13 @@ fn add_current(found: &mut Found, current: Option<Addr>, interpreter: i64, threa
 }
 
 /// Up to 3.12 the running loop is in the thread's dict, up to 3.11 in a holder with the id of the process
-/// (`PyRunningLoopHolder { pid_t rl_pid; PyObject *rl_loop }`, `Modules/_asynciomodule.c`).
+/// (`PyRunningLoopHolder { PyObject *rl_loop; pid_t rl_pid }`, `Modules/_asynciomodule.c`).
 fn loop_of_thread_dict(objects: &Objects<'_>, thread: Addr) -> Result<Option<Addr>, ReadError> {
     let Some(field) = objects.layout.asyncio.thread_dict else { return Ok(None) };
     let Some(dict) = objects.field(thread, field)?.non_null() else { return Ok(None) };
     let Some(value) = objects.dict_get(dict, "__asyncio_running_event_loop__")? else { return Ok(None) };
     match objects.type_name(value)?.rsplit('.').next() {
-        Some("_RunningLoopHolder" | "PyRunningLoopHolder") => {
-            let event_loop = Field::<Addr>::new(objects.layout.object.size + 8);
-            Ok(objects.field(value, event_loop)?.non_null())
-        }
+        Some("_RunningLoopHolder" | "PyRunningLoopHolder") => Ok(objects.first_word(value)?.non_null()),
         _ => Ok(Some(value)),
     }
 }
@@ -286,10 +296,12 @@ fn walk_list(objects: &Objects<'_>, head: Addr, node: u32, tasks: &mut Vec<Addr>
     let next_of = |node: Addr| Addr::from_bytes(&objects.cache.bytes(node, 8)?).ok_or(ReadError::Unmapped);
     let mut next = next_of(head)?;
     let mut last = head;
+    let mut guard = CircleGuard::default();
     while !next.is_null() && next != head {
         if tasks.len() >= limits::TASKS {
-            return Err(ReadError::Invalid("list: it does not end"));
+            return Err(ReadError::TooLarge);
         }
+        guard.step(next, "list: it goes round in a circle")?;
         let task = next.back(u64::from(node));
         if !task.is_plausible() {
             return Err(ReadError::Invalid("pointer to a task"));

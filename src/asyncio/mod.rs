@@ -15,10 +15,12 @@ mod offsets;
 mod read;
 mod running;
 mod tasks;
+mod threads;
 mod types;
 
 pub use facts::*;
 pub use read::read_asyncio;
+pub use threads::{ReadThreadLoops, ThreadLoop};
 
 use crate::base::ProblemKind;
 use crate::cpython::{AsyncioDebug, Runtime};

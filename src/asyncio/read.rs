@@ -1,7 +1,8 @@
-//! One pass over everything of asyncio.
+//! One pass over everything of asyncio: tasks portion by portion, so that what is needed at a time stays small, then what
+//! takes all of them.
 
 use super::chain::{Chain, Link, walk};
-use super::created::read_created;
+use super::created::{Created, read_created};
 use super::discover::{Found, FoundTask, discover};
 use super::edges::Edges;
 use super::loops::read_loops;
@@ -11,16 +12,19 @@ use super::types::Types;
 use super::{Asyncio, LinkKind, RawLink, RawTask, TaskState, awaiting};
 use crate::base::{Addr, AddrMap, Problem, ProblemKind, limits};
 use crate::cpython::{AsyncioDebug, Runtime};
-use crate::interp::{Code, World, finish_frame, read_codes, read_modules};
-use crate::objects::{Objects, Repr, ValueLimits};
+use crate::interp::{World, finish_frame, read_codes, read_modules};
+use crate::objects::{Repr, Value, ValueLimits};
 use crate::target::ReadError;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::time::Instant;
 
+/// Tasks of one portion: enough to read memory in large batches, few enough for a processor's cache.
+const PORTION: usize = 4096;
+
 /// Reads loops and tasks; what is left when `until` has come is said to be missing.
 pub fn read_asyncio(
-    objects: &Objects<'_>,
+    objects: &crate::objects::Objects<'_>,
     _runtime: &Runtime,
     world: &World,
     debug: Option<AsyncioDebug>,
@@ -28,44 +32,78 @@ pub fn read_asyncio(
 ) -> Asyncio {
     let types = Types::new(objects, debug);
     let mut found = discover(&types, world, debug);
-    let mut facts = read_tasks(&types, &mut found, until);
-    let chains = read_chains(&types, &mut facts, until);
-    let mut asyncio = Asyncio { problems: std::mem::take(&mut found.problems), ..Asyncio::default() };
-    finish_chains(&types, world, &mut facts, chains, &mut asyncio);
-    asyncio.problems.extend(read_edges(&types, &mut facts, until));
-    read_exceptions(objects, &mut facts, until);
-    asyncio.problems.extend(read_creation(objects, &mut facts, until));
-    asyncio.tasks = facts.into_iter().map(|facts| facts.task).collect();
+    let mut reading = Reading {
+        types: &types,
+        until,
+        edges: Edges::new(&types),
+        repr: Repr::new(objects, ValueLimits::default(), until),
+        left: Cell::new(limits::TASK_LINKS),
+        asyncio: Asyncio { problems: std::mem::take(&mut found.problems), ..Asyncio::default() },
+        executed: Vec::new(),
+        unread: None,
+    };
+    reading.asyncio.tasks.reserve(found.tasks.len());
+    let mut from = 0;
+    while from < found.tasks.len() {
+        let portion: Vec<FoundTask> = found.tasks.iter().skip(from).take(PORTION).copied().collect();
+        from += portion.len();
+        reading.portion(&portion, &mut found);
+        if portion.len() == PORTION {
+            objects.cache.forget();
+        }
+    }
+    reading.join_running(world);
+    let mut asyncio = reading.finish();
+    add_waiters(&mut asyncio.tasks);
     asyncio.loops = read_loops(&types, world, &found, &asyncio.tasks);
     finish_tasks(&found, &mut asyncio);
-    awaiting::explain(objects, world, &mut asyncio);
+    awaiting::explain(&types, world, &mut asyncio, until);
     asyncio
 }
 
-fn in_time<T>(until: Instant, work: impl FnOnce() -> Result<T, ReadError>) -> Result<T, ReadError> {
-    if Instant::now() >= until { Err(ReadError::Deadline) } else { work() }
+/// A pass in the making.
+struct Reading<'t, 'o, 'c> {
+    types: &'t Types<'o, 'c>,
+    /// After this nothing more is read.
+    until: Instant,
+    edges: Edges<'t, 'o, 'c>,
+    repr: Repr<'o, 'c>,
+    /// Links of chains that there is room for.
+    left: Cell<usize>,
+    asyncio: Asyncio,
+    /// Tasks whose coroutines are executed, with where those have their frames.
+    executed: Vec<(usize, Addr)>,
+    /// What of some tasks could not be read, and why.
+    unread: Option<(&'static str, ReadError)>,
 }
 
-/// Reads the tasks that were found, and those that turn up on the way: what a task waits for, and who waits for it.
-fn read_tasks(types: &Types<'_, '_>, found: &mut Found, until: Instant) -> Vec<TaskFacts> {
-    let mut facts: Vec<TaskFacts> = Vec::new();
-    let mut from = 0;
-    while from < found.tasks.len() {
-        let new: Vec<FoundTask> = found.tasks.iter().skip(from).copied().collect();
-        from += new.len();
-        let read = types.objects.cache.batched(&new, |task| {
-            in_time(until, || {
-                let Some(facts) = read_task(types, task.address)? else { return Ok(None) };
-                let mut others = facts.awaited_by.clone();
-                others.extend(facts.task.waiter);
-                others.retain(|other| types.of(*other).is_ok_and(|ty| ty.kind.is_task()));
-                if facts.task.waiter.is_some_and(|waiter| types.of(waiter).err() == Some(ReadError::Deferred)) {
-                    return Err(ReadError::Deferred);
-                }
-                Ok(Some((facts, others)))
-            })
-        });
-        for (task, read) in new.iter().zip(read) {
+/// A task, and what else it leads to that may be one.
+type ReadTask = (TaskFacts, Vec<Addr>);
+
+impl Reading<'_, '_, '_> {
+    /// Does `work` for each of the items, in batches, up to the end of the time.
+    fn batched<I, T>(&self, items: &[I], work: impl Fn(&I) -> Result<T, ReadError>) -> Vec<Result<T, ReadError>> {
+        if Instant::now() >= self.until {
+            return items.iter().map(|_| Err(ReadError::Deadline)).collect();
+        }
+        self.types.objects.cache.batched(items, work)
+    }
+
+    /// Reads some tasks, and adds to `found` those that turn up on the way.
+    fn portion(&mut self, portion: &[FoundTask], found: &mut Found) {
+        let mut facts = self.tasks(portion, found);
+        let chains = self.chains(&mut facts);
+        self.finish_chains(&mut facts, chains);
+        self.read_edges(&mut facts);
+        self.read_ends(&mut facts);
+        self.read_creation(&mut facts);
+        self.asyncio.tasks.extend(facts.into_iter().map(|facts| facts.task));
+    }
+
+    fn tasks(&self, portion: &[FoundTask], found: &mut Found) -> Vec<TaskFacts> {
+        let mut facts: Vec<TaskFacts> = Vec::with_capacity(portion.len());
+        let read = self.batched(portion, |task| read_with_others(self.types, task.address));
+        for (task, read) in portion.iter().zip(read) {
             match read {
                 Ok(Some((read, others))) => {
                     for address in others {
@@ -80,168 +118,195 @@ fn read_tasks(types: &Types<'_, '_>, found: &mut Found, until: Instant) -> Vec<T
                 }
             }
         }
+        facts
     }
-    facts
-}
 
-fn read_chains(types: &Types<'_, '_>, facts: &mut [TaskFacts], until: Instant) -> Vec<Chain> {
-    let of_task = |facts: &TaskFacts| match facts.task.state {
-        TaskState::Pending | TaskState::Running => Chain::from(facts.task.coroutine),
-        _ => Chain::from(None),
-    };
-    let chains: Vec<RefCell<Chain>> = facts.iter().map(|facts| RefCell::new(of_task(facts))).collect();
-    let left = Cell::new(limits::TASK_LINKS);
-    let ends = types.objects.cache.batched(&chains, |chain| in_time(until, || walk(types, chain, &left)));
-    for (facts, end) in facts.iter_mut().zip(ends) {
-        facts.task.error = facts.task.error.or(end.err());
+    fn chains(&self, facts: &mut [TaskFacts]) -> Vec<Chain> {
+        let of_task = |facts: &TaskFacts| match facts.task.state {
+            TaskState::Pending | TaskState::Running => Chain::from(facts.task.coroutine),
+            _ => Chain::from(None),
+        };
+        let chains: Vec<RefCell<Chain>> = facts.iter().map(|facts| RefCell::new(of_task(facts))).collect();
+        let ends = self.batched(&chains, |chain| walk(self.types, chain, &self.left));
+        for (facts, end) in facts.iter_mut().zip(ends) {
+            facts.task.error = facts.task.error.or(end.err());
+        }
+        chains.into_iter().map(RefCell::into_inner).collect()
     }
-    chains.into_iter().map(RefCell::into_inner).collect()
-}
 
-/// Gives links their places, and joins tasks that run with their threads' stacks.
-fn finish_chains(
-    types: &Types<'_, '_>,
-    world: &World,
-    facts: &mut [TaskFacts],
-    chains: Vec<Chain>,
-    asyncio: &mut Asyncio,
-) {
-    let objects = types.objects;
-    let distinct = |of: fn(&Link) -> Option<Addr>| {
-        let mut addresses: Vec<Addr> = chains.iter().flat_map(|chain| &chain.links).filter_map(of).collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        addresses
-    };
-    asyncio.codes = read_codes(objects, distinct(|link| link.frame.map(|frame| frame.code)));
-    asyncio.modules = read_modules(objects, distinct(|link| link.frame.map(|frame| frame.globals)));
-    let executed = |chain: &Chain| chain.links.get(chain.running?)?.frame.map(|frame| frame.address);
-    let wanted: HashSet<Addr> = chains.iter().filter_map(executed).collect();
-    let running = Running::new(world, &wanted);
-    for (facts, chain) in facts.iter_mut().zip(chains) {
-        let task = &mut facts.task;
-        let executed = executed(&chain);
-        let keep = chain.running.unwrap_or(chain.links.len());
-        task.chain = Vec::with_capacity(keep);
-        for link in chain.links.into_iter().take(keep) {
-            match finish_link(objects, &asyncio.codes, link) {
-                Ok(link) => task.chain.push(link),
+    /// Gives links their places.
+    fn finish_chains(&mut self, facts: &mut [TaskFacts], chains: Vec<Chain>) {
+        let objects = self.types.objects;
+        let frames = || chains.iter().flat_map(|chain| &chain.links).filter_map(|link| link.frame.as_ref());
+        let codes = unknown(frames().map(|frame| frame.code), &self.asyncio.codes);
+        self.asyncio.codes.extend(read_codes(objects, codes));
+        let modules = unknown(frames().map(|frame| frame.globals), &self.asyncio.modules);
+        self.asyncio.modules.extend(read_modules(objects, modules));
+        for (index, (facts, chain)) in facts.iter_mut().zip(chains).enumerate() {
+            let task = &mut facts.task;
+            let suspended = chain.running.unwrap_or(chain.links.len());
+            if let Some(frame) = chain.links.get(suspended).and_then(|link| link.frame) {
+                self.executed.push((self.asyncio.tasks.len() + index, frame.address));
+            }
+            task.chain = Vec::with_capacity(suspended);
+            for link in chain.links.into_iter().take(suspended) {
+                match self.finish_link(link) {
+                    Ok(link) => task.chain.push(link),
+                    Err(error) => {
+                        task.error = task.error.or(Some(error));
+                        break;
+                    }
+                }
+            }
+            if chain.running.is_none() {
+                self.add_waiter(task);
+            }
+        }
+    }
+
+    fn finish_link(&self, link: Link) -> Result<RawLink, ReadError> {
+        let frame = match &link.frame {
+            Some(frame) => finish_frame(self.types.objects, &self.asyncio.codes, frame)?,
+            None => None,
+        };
+        let frame_address = link.frame.map(|frame| frame.address);
+        Ok(RawLink { object: link.object, kind: link.kind, class: link.class, frame, frame_address })
+    }
+
+    /// A future written in Python is awaited by a generator that yields it: then only the task knows.
+    fn add_waiter(&self, task: &mut RawTask) {
+        let ends_in_future = task.chain.last().is_some_and(|link| link.kind == LinkKind::Future);
+        let Some(object) = task.waiter.filter(|_| !ends_in_future && task.error.is_none()) else { return };
+        if let Ok(ty) = self.types.of(object) {
+            let class = ty.class.clone();
+            task.chain.push(RawLink { object, kind: LinkKind::Future, class, frame: None, frame_address: None });
+        }
+    }
+
+    /// Who awaits each task.
+    fn read_edges(&mut self, facts: &mut [TaskFacts]) {
+        let waiting = self.batched(facts, |facts| self.edges.waiting(&facts.awaited_by, &facts.callbacks));
+        for (facts, waiting) in facts.iter_mut().zip(waiting) {
+            match waiting {
+                Ok(waiting) => facts.task.awaited_by = waiting,
+                Err(error) => self.unread = Some(("who awaits some of the asyncio tasks", error)),
+            }
+        }
+    }
+
+    /// The exceptions of tasks that have failed.
+    fn read_ends(&self, facts: &mut [TaskFacts]) {
+        let failed: Vec<(usize, Addr)> = facts
+            .iter()
+            .enumerate()
+            .filter(|(_, facts)| facts.task.state == TaskState::Failed)
+            .filter_map(|(index, facts)| Some((index, facts.exception?)))
+            .collect();
+        let values: Vec<Result<Value, ReadError>> = self.batched(&failed, |(_, exception)| self.repr.value(*exception));
+        for ((index, _), value) in failed.iter().zip(values) {
+            if let Some(facts) = facts.get_mut(*index) {
+                facts.task.exception = value.ok();
+            }
+        }
+    }
+
+    /// Where tasks were created, where that is known.
+    fn read_creation(&mut self, facts: &mut [TaskFacts]) {
+        let known = facts.iter().enumerate().filter_map(|(index, facts)| Some((index, facts.source_traceback?)));
+        let known: Vec<(usize, Addr)> = known.collect();
+        let created: Vec<Result<Created, ReadError>> =
+            self.batched(&known, |(_, summary)| read_created(self.types.objects, *summary));
+        for ((index, _), created) in known.iter().zip(created) {
+            match (facts.get_mut(*index), created) {
+                (Some(facts), Ok(created)) => facts.task.created_at = created,
+                (_, Err(error)) => self.unread = Some(("where some of the asyncio tasks were created", error)),
+                (None, Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Joins tasks that are executed with their threads' stacks.
+    fn join_running(&mut self, world: &World) {
+        let wanted: HashSet<Addr> = self.executed.iter().map(|(_, frame)| *frame).collect();
+        let running = Running::new(world, &wanted);
+        for (index, frame) in std::mem::take(&mut self.executed) {
+            let Some(task) = self.asyncio.tasks.get_mut(index) else { continue };
+            let join = match running.join(world, self.types.objects.layout, frame) {
+                Ok(join) => join,
                 Err(error) => {
                     task.error = task.error.or(Some(error));
-                    break;
+                    continue;
+                }
+            };
+            task.state = TaskState::Running;
+            task.thread = Some(join.thread);
+            for frame in join.links.iter().filter_map(|link| link.frame) {
+                if let Some(code) = world.codes.get(&frame.code) {
+                    self.asyncio.codes.entry(frame.code).or_insert_with(|| code.clone());
+                }
+                if let Some(module) = world.modules.get(&frame.globals) {
+                    self.asyncio.modules.entry(frame.globals).or_insert_with(|| module.clone());
                 }
             }
+            task.chain.extend(join.links);
         }
-        if let Some(coroutine) = executed {
-            match running.join(world, objects.layout, coroutine) {
-                Ok(join) => {
-                    task.state = TaskState::Running;
-                    task.thread = Some(join.thread);
-                    for frame in join.links.iter().filter_map(|link| link.frame) {
-                        if let Some(code) = world.codes.get(&frame.code) {
-                            asyncio.codes.entry(frame.code).or_insert_with(|| code.clone());
-                        }
-                        if let Some(module) = world.modules.get(&frame.globals) {
-                            asyncio.modules.entry(frame.globals).or_insert_with(|| module.clone());
-                        }
-                    }
-                    task.chain.extend(join.links);
-                }
-                Err(error) => task.error = task.error.or(Some(error)),
-            }
+    }
+
+    fn finish(mut self) -> Asyncio {
+        if let Some((what, error)) = self.unread {
+            let kind = if error == ReadError::TooLarge { ProblemKind::Limit } else { ProblemKind::Unreadable };
+            self.asyncio.problems.push(Problem::new(kind, format!("{what}: {error}")));
         }
-        add_waiter(types, task);
+        self.asyncio
     }
 }
 
-fn finish_link(
-    objects: &Objects<'_>,
-    codes: &AddrMap<Result<Code, ReadError>>,
-    link: Link,
-) -> Result<RawLink, ReadError> {
-    let frame = match &link.frame {
-        Some(frame) => finish_frame(objects, codes, frame)?,
-        None => None,
-    };
-    let frame_address = link.frame.map(|frame| frame.address);
-    Ok(RawLink { object: link.object, kind: link.kind, class: link.class, frame, frame_address })
-}
-
-/// A future written in Python is awaited by a generator that yields it: then only the task knows.
-fn add_waiter(types: &Types<'_, '_>, task: &mut RawTask) {
-    let ends_in_future = task.chain.last().is_some_and(|link| link.kind == LinkKind::Future);
-    let Some(object) = task.waiter.filter(|_| !ends_in_future && task.error.is_none()) else { return };
-    if task.state != TaskState::Pending {
-        return;
-    }
-    if let Ok(ty) = types.of(object) {
-        let class = ty.class.clone();
-        task.chain.push(RawLink { object, kind: LinkKind::Future, class, frame: None, frame_address: None });
-    }
-}
-
-/// Who awaits each task.
-fn read_edges(types: &Types<'_, '_>, facts: &mut [TaskFacts], until: Instant) -> Option<Problem> {
-    let edges = Edges::new(types);
-    let waiting = types
-        .objects
-        .cache
-        .batched(&*facts, |facts| in_time(until, || edges.waiting(&facts.awaited_by, &facts.callbacks)));
-    let mut failed = None;
-    let mut waiters: AddrMap<Vec<Addr>> = AddrMap::default();
-    for facts in &*facts {
-        if let Some(waiter) = facts.task.waiter {
-            waiters.entry(waiter).or_default().push(facts.task.address);
+/// Reads a task, with the tasks that it waits for, and those that are said to wait for it.
+fn read_with_others(types: &Types<'_, '_>, address: Addr) -> Result<Option<ReadTask>, ReadError> {
+    let Some(facts) = read_task(types, address)? else { return Ok(None) };
+    let mut others = Vec::new();
+    let mut missing = false;
+    for other in facts.awaited_by.iter().chain(&facts.task.waiter) {
+        match types.of(*other) {
+            Ok(ty) if ty.kind.is_task() => others.push(*other),
+            Err(ReadError::Deferred) => missing = true,
+            // What cannot be read is said where it is shown.
+            _ => {}
         }
     }
-    for (facts, waiting) in facts.iter_mut().zip(waiting) {
-        let task = &mut facts.task;
-        match waiting {
-            Ok(waiting) => task.awaited_by = waiting,
-            Err(error) => failed = Some(error),
+    if missing {
+        return Err(ReadError::Deferred);
+    }
+    types.charge(facts.callbacks.len() + facts.awaited_by.len())?;
+    Ok(Some((facts, others)))
+}
+
+/// Each of the addresses once, without those that are known.
+fn unknown<T>(addresses: impl Iterator<Item = Addr>, known: &AddrMap<T>) -> Vec<Addr> {
+    let mut addresses: Vec<Addr> = addresses.filter(|address| !known.contains_key(address)).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+/// A task that waits for another one is one of those that the other is awaited by.
+fn add_waiters(tasks: &mut [RawTask]) {
+    let places: AddrMap<usize> = tasks.iter().enumerate().map(|(index, task)| (task.address, index)).collect();
+    let direct = tasks.iter().filter_map(|task| Some((*places.get(&task.waiter?)?, task.address)));
+    let direct: Vec<(usize, Addr)> = direct.collect();
+    let mut changed: HashSet<usize> = HashSet::new();
+    for (index, waiting) in direct {
+        if let Some(task) = tasks.get_mut(index) {
+            task.awaited_by.push(waiting);
+            changed.insert(index);
         }
-        if let Some(direct) = waiters.remove(&task.address) {
-            task.awaited_by.extend(direct);
+    }
+    for index in changed {
+        if let Some(task) = tasks.get_mut(index) {
             task.awaited_by.sort_unstable();
             task.awaited_by.dedup();
         }
     }
-    let error = failed?;
-    let kind = if error == ReadError::TooLarge { ProblemKind::Limit } else { ProblemKind::Unreadable };
-    Some(Problem::new(kind, format!("who awaits some of the asyncio tasks: {error}")))
-}
-
-fn read_exceptions(objects: &Objects<'_>, facts: &mut [TaskFacts], until: Instant) {
-    let repr = Repr::new(objects, ValueLimits::default(), until);
-    let failed: Vec<(usize, Addr)> = facts
-        .iter()
-        .enumerate()
-        .filter(|(_, facts)| facts.task.state == TaskState::Failed)
-        .filter_map(|(index, facts)| Some((index, facts.exception?)))
-        .collect();
-    let values = objects.cache.batched(&failed, |(_, exception)| repr.value(*exception));
-    for ((index, _), value) in failed.iter().zip(values) {
-        if let Some(facts) = facts.get_mut(*index) {
-            facts.task.exception = value.ok();
-        }
-    }
-}
-
-/// Where tasks were created, where that is known.
-fn read_creation(objects: &Objects<'_>, facts: &mut [TaskFacts], until: Instant) -> Option<Problem> {
-    let known = facts.iter().enumerate().filter_map(|(index, facts)| Some((index, facts.source_traceback?)));
-    let known: Vec<(usize, Addr)> = known.collect();
-    let created = objects.cache.batched(&known, |(_, summary)| in_time(until, || read_created(objects, *summary)));
-    let mut failed = None;
-    for ((index, _), created) in known.iter().zip(created) {
-        match (facts.get_mut(*index), created) {
-            (Some(facts), Ok(created)) => facts.task.created_at = created,
-            (_, Err(error)) => failed = Some(error),
-            (None, Ok(_)) => {}
-        }
-    }
-    let message = format!("where some of the asyncio tasks were created: {}", failed?);
-    Some(Problem::new(ProblemKind::Unreadable, message))
 }
 
 /// What loops tell of tasks.

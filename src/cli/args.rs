@@ -1,5 +1,6 @@
 //! What can be asked for.
 
+use super::tasks_args::TasksArgs;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub(super) struct Args {
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
     Stack(StackArgs),
+    Tasks(TasksArgs),
     Ps(PsArgs),
     Doctor(DoctorArgs),
 }
@@ -169,7 +171,7 @@ pub(super) struct DoctorArgs {
     pub(super) timeout: Duration,
 }
 
-const EXIT_CODES: &str = "\
+pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0    complete
   1    failure
@@ -227,7 +229,7 @@ pub(super) enum LayoutArg {
     Dwarf,
 }
 
-fn parse_seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
         Ok(time) if !time.is_zero() => Ok(time),

@@ -4,7 +4,9 @@ mod doctor;
 mod ps;
 mod stack;
 mod subprocesses;
+mod tasks;
 
 pub(super) use doctor::doctor;
 pub(super) use ps::ps;
 pub(super) use stack::stack;
+pub(super) use tasks::tasks;

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod failure;
+mod tasks_args;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -21,6 +22,7 @@ pub fn main() -> ExitCode {
     let mut out = io::BufWriter::new(Output);
     let result = match &args.command {
         Command::Stack(args) => commands::stack(args, &mut out),
+        Command::Tasks(args) => commands::tasks(args, &mut out),
         Command::Ps(args) => commands::ps(args, &mut out),
         Command::Doctor(args) => commands::doctor(args, &mut out),
     };

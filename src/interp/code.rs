@@ -86,6 +86,11 @@ impl Code {
         Addr::from_bytes(self.copies.as_ref()?.get(index.checked_mul(8)?..)?)
     }
 
+    /// True when a coroutine or generator that stands at this byte has run any of its own code.
+    pub fn has_begun(&self, offset: Option<i64>) -> bool {
+        offset.is_some_and(|offset| offset >= self.first_traceable)
+    }
+
     /// True while the frame is in the making, and not to be shown (`_PyFrame_IsIncomplete`, `pycore_frame.h`). Those
     /// inside a generator are complete; the call that makes the generator begins outside of one.
     pub(super) fn is_incomplete(&self, offset: Option<i64>, in_generator: bool) -> bool {

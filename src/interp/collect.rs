@@ -65,7 +65,7 @@ pub struct RawThread {
     pub frames: Vec<RawFrame>,
     /// Why its stack is incomplete, if it is.
     pub error: Option<ReadError>,
-    /// Where its frames are.
+    /// Where its frames are: `_PyInterpreterFrame`s, or `PyFrameObject`s up to 3.10.
     pub frame_addresses: Vec<Addr>,
     /// Their local variables, where these were asked for.
     pub locals: Vec<Vec<RawLocal>>,

@@ -66,7 +66,7 @@ pub(super) struct Wanted {
 }
 
 /// Names of a code's variables, in the order of a frame's slots.
-type Names = Vec<(Arc<str>, LocalKind)>;
+pub(super) type Names = Vec<(Arc<str>, LocalKind)>;
 
 /// A variable with its object.
 type Slot = (Arc<str>, LocalKind, Addr);
@@ -160,7 +160,7 @@ fn read_names(objects: &Objects<'_>, codes: &AddrMap<Result<Code, ReadError>>) -
     addresses.into_iter().zip(names).collect()
 }
 
-fn names_of(objects: &Objects<'_>, code: Addr) -> Result<Names, ReadError> {
+pub(super) fn names_of(objects: &Objects<'_>, code: Addr) -> Result<Names, ReadError> {
     let layout = &objects.layout.code;
     let bytes = objects.bytes(code, layout.end())?;
     let record = bytes.record();
@@ -233,7 +233,7 @@ fn variables(objects: &Objects<'_>, frame: Addr, names: &Names) -> Result<Vec<Sl
 }
 
 /// What a cell holds. Before its function's first instructions made the cell, the slot has the value itself.
-fn contents(objects: &Objects<'_>, object: Addr) -> Result<Option<Addr>, ReadError> {
+pub(super) fn contents(objects: &Objects<'_>, object: Addr) -> Result<Option<Addr>, ReadError> {
     match (&*objects.type_name(object)?, objects.layout.value.cell) {
         ("cell", Some(field)) => Ok(objects.field(object, field)?.non_null()),
         _ => Ok(Some(object)),

@@ -6,6 +6,7 @@
 mod along;
 mod code;
 mod collect;
+mod curtain;
 mod frame_objects;
 mod frames;
 mod generators;
@@ -19,7 +20,9 @@ mod names;
 mod native_ids;
 mod options;
 mod snapshot;
+mod taken;
 mod threads;
+mod variables;
 mod walk;
 
 pub use along::Along;
@@ -33,6 +36,8 @@ pub use locals::{LocalKind, RawException, RawLocal};
 pub use lock_search::{FutexWait, Lock, LockKind, find_locks};
 pub use names::ThreadName;
 pub use options::{Mode, Pause, SnapshotOptions};
-pub use snapshot::{Snapshot, SnapshotError, snapshot};
+pub use snapshot::snapshot;
+pub use taken::{Snapshot, SnapshotError};
+pub use variables::Variables;
 pub use walk::Entry;
 pub(crate) use walk::{CircleGuard, FrameRef};

@@ -1,15 +1,18 @@
 //! Readers of Python objects, one file a type. They take memory as it comes: every length is bounded, every pointer may be
 //! wild, and what does not fit is an error, never a guess.
 
+mod callable;
 mod containers;
 mod dict;
 mod instance;
 mod redact;
 mod repr;
 mod scalar;
+mod sequence;
 mod slots;
 mod string;
 
+pub use callable::Callable;
 pub use dict::{Dict, Entry};
 pub use redact::{REDACTED, is_secret_name, redact};
 pub use repr::{Repr, Value, ValueLimits};
@@ -27,7 +30,7 @@ use std::rc::Rc;
 const TYPE_NAME_BYTES: usize = 256;
 
 /// Slots of names in one keys object; `None` where a name has none.
-type Slots = Vec<(&'static str, Option<usize>)>;
+type NameSlots = Vec<(&'static str, Option<usize>)>;
 
 /// Reads objects of one interpreter build.
 pub struct Objects<'c> {
@@ -40,7 +43,7 @@ pub struct Objects<'c> {
     type_names: RefCell<AddrMap<Rc<str>>>,
     key_texts: RefCell<AddrMap<Option<Rc<str>>>>,
     /// Slots of names in keys objects that many instances share, by the keys object.
-    shared_slots: RefCell<AddrMap<Slots>>,
+    shared_slots: RefCell<AddrMap<NameSlots>>,
     /// How many slots of a keys object were looked through in vain for a name.
     passed_slots: RefCell<HashMap<(Addr, &'static str), usize>>,
     /// Where instances keep their values, by their type.

@@ -8,23 +8,37 @@ use crate::target::ReadError;
 const OBJECT_EX: i32 = 16;
 /// Largest instance that slots are believed to be in, in bytes.
 const INSTANCE_BYTES: u64 = 1 << 16;
+/// `Py_TPFLAGS_HEAPTYPE` (`Include/object.h`).
+const HEAP_TYPE: u64 = 1 << 9;
+/// Classes that are looked through for a slot.
+const BASES: usize = 16;
 
 impl Objects<'_> {
-    /// The values of slots; `None` for names that are none of the class's own, or that have no value.
+    /// The values of slots; `None` for names that are none of the class's or its bases', or that have no value.
     pub fn slots<const N: usize>(
         &self,
         object: Addr,
         names: [&'static str; N],
     ) -> Result<[Option<Addr>; N], ReadError> {
         let ty = self.type_of(object)?;
-        let mut values = [None; N];
-        for (value, name) in values.iter_mut().zip(names) {
-            if let Some(offset) = self.slot_offset(ty, name)? {
-                let word = self.cache.bytes(object.offset(offset), 8)?;
-                *value = Addr::from_bytes(&word).and_then(Addr::non_null);
-            }
+        let mut offsets = [None; N];
+        for (offset, name) in offsets.iter_mut().zip(names) {
+            *offset = self.slot_offset(ty, name)?;
         }
-        Ok(values)
+        // All of them at once.
+        let end = offsets.iter().flatten().max().map_or(0, |last| *last as usize + 8);
+        let bytes = self.bytes(object, end)?;
+        let value = |offset: u64| bytes.get(offset as usize..).and_then(Addr::from_bytes)?.non_null();
+        Ok(offsets.map(|offset| offset.and_then(value)))
+    }
+
+    /// The types that an instance of a type is an instance of, the type itself first.
+    pub fn bases(&self, ty: Addr) -> Result<Vec<Addr>, ReadError> {
+        let Some(field) = self.layout.type_object.tp_mro else { return Ok(vec![ty]) };
+        match self.field(ty, field)?.non_null() {
+            Some(mro) => Ok(self.tuple_items(mro, BASES)?.0),
+            None => Ok(vec![ty]),
+        }
     }
 
     /// Where the instances of a type keep a slot: its namespace has a `PyMemberDescrObject` of
@@ -40,9 +54,23 @@ impl Objects<'_> {
     }
 
     fn read_slot_offset(&self, ty: Addr, name: &'static str) -> Result<Option<u64>, ReadError> {
-        let Some(field) = self.layout.type_object.tp_dict else { return Ok(None) };
-        let Some(dict) = self.field(ty, field)?.non_null() else { return Ok(None) };
-        let Some(descriptor) = self.dict_get(dict, name)? else { return Ok(None) };
+        let layout = &self.layout.type_object;
+        let mut descriptor = None;
+        for base in self.bases(ty)? {
+            // Static types have no slots, and from 3.12 on no namespace here.
+            let dict = match layout.tp_dict {
+                Some(field) if self.field(base, layout.tp_flags)? & HEAP_TYPE != 0 => self.field(base, field)?,
+                _ => continue,
+            };
+            descriptor = match dict.non_null() {
+                Some(dict) => self.dict_get(dict, name)?,
+                None => None,
+            };
+            if descriptor.is_some() {
+                break;
+            }
+        }
+        let Some(descriptor) = descriptor else { return Ok(None) };
         if &*self.type_name(descriptor)? != "member_descriptor" {
             return Ok(None);
         }

@@ -74,7 +74,6 @@ impl Attached<'_> {
     }
 
     /// A snapshot with everything of asyncio.
-    #[expect(dead_code, reason = "for `pyattach tasks`")]
     pub(super) fn snapshot_with_asyncio(&self, options: SnapshotOptions) -> Result<Snapshot<Asyncio>, StackError> {
         let debug = find_asyncio(&self.modules, &self.memory, &self.runtime);
         self.snapshot(options, &ReadAsyncio { debug })

@@ -180,6 +180,7 @@ impl<'b> Builder<'b> {
             attached: raw.attached,
             cpu_ms: cpu_ticks.and_then(milliseconds),
             wait: tid.and_then(|tid| self.waits.by_tid.get(&tid).cloned()),
+            event_loop: None,
             consistent: !unproved,
             motion: None,
             places: known.places(&raw.frames),
@@ -253,26 +254,7 @@ impl<'b> Builder<'b> {
     }
 
     fn new_frame(&self, raw: &RawFrame, code: &Code) -> Frame {
-        let at = position(self.runtime.quirks.line_table, &code.line_table, code.first_line, raw.offset);
-        Frame {
-            kind: match code.kind {
-                CodeKind::Function => FrameKind::Function,
-                CodeKind::Generator => FrameKind::Generator,
-                CodeKind::Coroutine => FrameKind::Coroutine,
-                CodeKind::AsyncGenerator => FrameKind::AsyncGenerator,
-                CodeKind::Module => FrameKind::Module,
-                CodeKind::Class => FrameKind::Class,
-            },
-            function: code.qualname.clone().unwrap_or_else(|| code.name.clone()),
-            name: code.name.clone(),
-            module: self.world().modules.get(&raw.globals).cloned(),
-            file: code.filename.clone(),
-            line: at.line,
-            end_line: at.end_line,
-            column: at.column,
-            end_column: at.end_column,
-            locals: None,
-        }
+        frame_of(self.runtime, raw, code, self.world().modules.get(&raw.globals).cloned())
     }
 
     fn native_thread(&self, tid: i32) -> NativeThread {
@@ -285,21 +267,50 @@ impl<'b> Builder<'b> {
     }
 }
 
+/// One frame, in the module of this name.
+pub(super) fn frame_of(runtime: &Runtime, raw: &RawFrame, code: &Code, module: Option<Arc<str>>) -> Frame {
+    let at = position(runtime.quirks.line_table, &code.line_table, code.first_line, raw.offset);
+    Frame {
+        kind: match code.kind {
+            CodeKind::Function => FrameKind::Function,
+            CodeKind::Generator => FrameKind::Generator,
+            CodeKind::Coroutine => FrameKind::Coroutine,
+            CodeKind::AsyncGenerator => FrameKind::AsyncGenerator,
+            CodeKind::Module => FrameKind::Module,
+            CodeKind::Class => FrameKind::Class,
+        },
+        function: code.qualname.clone().unwrap_or_else(|| code.name.clone()),
+        name: code.name.clone(),
+        module,
+        file: code.filename.clone(),
+        line: at.line,
+        end_line: at.end_line,
+        column: at.column,
+        end_column: at.end_column,
+        locals: None,
+    }
+}
+
 /// Clock ticks in milliseconds.
 fn milliseconds(ticks: u64) -> Option<u64> {
     ticks.checked_mul(1000)?.checked_div(procfs::ticks_per_second())
 }
 
+/// What kind of problem it is that something could not be read.
+pub(super) fn problem_kind(error: ReadError) -> ProblemKind {
+    match error {
+        ReadError::TooLarge => ProblemKind::Limit,
+        ReadError::Invalid(_) => ProblemKind::Invalid,
+        ReadError::Gone => ProblemKind::Gone,
+        _ => ProblemKind::Unreadable,
+    }
+}
+
 fn thread_problems(raw: &RawThread, unproved: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Some(error) = raw.error {
-        let kind = match error {
-            ReadError::TooLarge => ProblemKind::Limit,
-            ReadError::Invalid(_) => ProblemKind::Invalid,
-            ReadError::Gone => ProblemKind::Gone,
-            _ => ProblemKind::Unreadable,
-        };
-        problems.push(Problem::new(kind, format!("the stack could not be read further than this: {error}")));
+        let message = format!("the stack could not be read further than this: {error}");
+        problems.push(Problem::new(problem_kind(error), message));
     }
     if unproved {
         problems.push(Problem::new(ProblemKind::Unproved, "it ran while it was read, so this stack is not proved"));

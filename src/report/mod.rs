@@ -3,6 +3,7 @@
 mod attach;
 mod build;
 mod doctor;
+mod event_loops;
 pub mod format;
 mod model;
 mod ps;
@@ -12,6 +13,7 @@ mod shared;
 mod source;
 mod stack;
 mod subprocesses;
+mod tasks;
 mod tree;
 mod values;
 mod wait;
@@ -27,3 +29,6 @@ pub use samples::{EndedThread, Motion, MotionState, SampleOptions, Samples, stac
 pub use source::{SourceFiles, SourceLine};
 pub use stack::{StackError, StackOptions, stack};
 pub use subprocesses::{ProcessError, ProcessStack, Reading, StacksReport, subprocesses};
+pub use tasks::{
+    AwaitKind, Awaiting, CreatedAt, EventLoop, ObjectId, Task, TaskException, TaskState, TasksReport, tasks,
+};

@@ -153,6 +153,9 @@ pub struct Thread {
     /// What it waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait: Option<Wait>,
+    /// The event loop that it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_loop: Option<ThreadLoop>,
     /// Its stack is proved to have been so.
     pub consistent: bool,
     /// What it did between the readings, when there were several.
@@ -169,6 +172,30 @@ pub struct Thread {
     pub frames: Vec<Arc<Frame>>,
     /// What could not be read or proved.
     pub problems: Vec<Problem>,
+}
+
+/// The event loop of asyncio that a thread runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ThreadLoop {
+    /// `id()` of the loop.
+    pub id: String,
+    /// `module.qualname` of its class.
+    pub class: Arc<str>,
+    /// The task that it executes.
+    pub running_task: Option<RunningTask>,
+    /// Callbacks that wait for their turn.
+    pub ready: Option<u64>,
+    /// Timers.
+    pub scheduled: Option<u64>,
+}
+
+/// The task that a loop executes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunningTask {
+    /// `id()` of the task.
+    pub id: String,
+    /// `get_name()`; null up to 3.7, where tasks have no names.
+    pub name: Option<Arc<str>>,
 }
 
 /// What a thread waits for.

@@ -3,8 +3,11 @@
 
 use super::attach::{Attached, attach};
 use super::build::build;
+use super::event_loops;
 use super::model::StackReport;
 use super::wait::{Waits, explain};
+use crate::asyncio::ReadThreadLoops;
+use crate::base::Addr;
 use crate::cpython::{FindError, LayoutChoice};
 use crate::interp::{Pause, SnapshotError, SnapshotOptions};
 use crate::objects::ValueLimits;
@@ -111,13 +114,15 @@ fn report(attached: &Attached<'_>, options: &StackOptions, progress: &Progress) 
         tasks: if options.waits { Reading::StatAndActivity } else { Reading::Stat },
         values: options.locals,
     };
-    let taken = attached.snapshot(snapshot_options, &())?;
+    let (taken, loops) = attached.snapshot(snapshot_options, &ReadThreadLoops)?.split();
+    let addresses: Vec<Addr> = taken.world.threads().map(|thread| thread.address).collect();
     progress.at("reading /proc/PID/task, and what threads wait for");
     let waits = match options.waits {
         true => explain(process.pid, facts, modules, memory, runtime, &taken),
         false => Waits::default(),
     };
-    let report = build(process.pid, facts, runtime, tasks, taken, waits, options.native_threads);
+    let mut report = build(process.pid, facts, runtime, tasks, taken, waits, options.native_threads);
+    event_loops::add(&mut report.threads, &addresses, loops);
     if report.threads.iter().any(|t| !t.problems.is_empty()) && !process.is_alive() {
         return Err(OsError::Gone(process.pid).into());
     }

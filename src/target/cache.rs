@@ -50,6 +50,10 @@ pub struct Cache<'m> {
     work: Cell<usize>,
     /// How often memory was read.
     reads: Cell<u64>,
+    /// What was read and is no longer kept.
+    forgotten: RefCell<Vec<Extent>>,
+    /// It holds what a second pass needs, all of it.
+    is_second: Cell<bool>,
 }
 
 /// What was read, by where it starts. Most look-ups are for just that; the order is for those within a larger extent.
@@ -158,7 +162,28 @@ impl<'m> Cache<'m> {
             room: Cell::new(limits::CACHE_BYTES),
             work: Cell::new(limits::WORK),
             reads: Cell::new(0),
+            forgotten: RefCell::default(),
+            is_second: Cell::new(false),
         }
+    }
+
+    /// Reads at once what another pass has read, to serve as a second one.
+    pub fn prefetch_again(&self, first: &Cache<'_>) {
+        self.is_second.set(true);
+        self.prefetch(first.extents());
+    }
+
+    /// Gives the memory back in which pieces are kept. They are read anew when they are wanted again; a second pass, which
+    /// has them all, keeps them.
+    pub fn forget(&self) {
+        if self.is_second.get() {
+            return;
+        }
+        let extents = self.extents();
+        self.forgotten.replace(extents);
+        self.extents.replace(Extents::default());
+        self.last.replace(None);
+        self.room.set(limits::CACHE_BYTES);
     }
 
     /// `len` bytes at `addr`, from the cache or else from memory.
@@ -229,27 +254,26 @@ impl<'m> Cache<'m> {
     /// Does `work` for every item, reading what all of them miss at once: `work` runs again for an item whenever the
     /// memory that it missed is there, so chains of pointers cost one round of reads a link, however many items there are.
     pub fn batched<I, T>(&self, items: &[I], work: impl Fn(&I) -> Result<T, ReadError>) -> Vec<Result<T, ReadError>> {
-        let mut results: Vec<Option<Result<T, ReadError>>> = items.iter().map(|_| None).collect();
+        let mut results: Vec<Result<T, ReadError>> = items.iter().map(|_| Err(ReadError::Deferred)).collect();
+        let mut unfinished: Vec<usize> = (0..items.len()).collect();
         loop {
             self.batch.borrow_mut().deferring = true;
-            let mut unfinished = false;
-            for (item, slot) in items.iter().zip(&mut results).filter(|(_, slot)| slot.is_none()) {
-                match work(item) {
-                    Err(ReadError::Deferred) => unfinished = true,
-                    result => *slot = Some(result),
-                }
-            }
+            unfinished.retain(|index| {
+                let (Some(item), Some(slot)) = (items.get(*index), results.get_mut(*index)) else { return false };
+                *slot = work(item);
+                matches!(slot, Err(ReadError::Deferred))
+            });
             let wanted = {
                 let mut batch = self.batch.borrow_mut();
                 batch.deferring = false;
                 std::mem::take(&mut batch.wanted)
             };
-            if !unfinished {
+            if unfinished.is_empty() {
                 break;
             }
             self.prefetch(wanted);
         }
-        results.into_iter().map(|slot| slot.unwrap_or(Err(ReadError::Deferred))).collect()
+        results
     }
 
     /// Reads the extents that are not cached yet, in batches; within [`Cache::batched`], with the next round. What cannot be
@@ -334,7 +358,8 @@ impl<'m> Cache<'m> {
     pub fn extents(&self) -> Vec<Extent> {
         let extents = self.extents.borrow();
         let len = |addr: &Addr| extents.by_start.get(addr).map_or(0, |bytes| bytes.len);
-        extents.starts.iter().map(|addr| Extent { addr: *addr, len: len(addr) }).collect()
+        let kept = extents.starts.iter().map(|addr| Extent { addr: *addr, len: len(addr) });
+        self.forgotten.borrow().iter().copied().chain(kept).collect()
     }
 
     fn cached(&self, addr: Addr, len: usize) -> Option<Bytes> {

@@ -16,6 +16,11 @@ mod samples;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
+mod tasks;
+mod tasks_damaged;
+mod tasks_read;
+mod tasks_views;
+mod tasks_why;
 mod values;
 mod waits;
 
@@ -69,7 +74,18 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         trials.push(Trial::test(name, move || shapes::run(shape, &interpreter, &stage)));
     }
     let scenarios = [gil::SCENARIOS, lifetime::SCENARIOS, output::SCENARIOS, churn::SCENARIOS, pyspy::SCENARIOS];
-    let more = [samples::SCENARIOS, listing::SCENARIOS, waits::SCENARIOS, values::SCENARIOS, blocked::SCENARIOS];
+    let more = [
+        samples::SCENARIOS,
+        listing::SCENARIOS,
+        waits::SCENARIOS,
+        values::SCENARIOS,
+        blocked::SCENARIOS,
+        tasks_damaged::SCENARIOS,
+        tasks_read::SCENARIOS,
+        tasks_why::SCENARIOS,
+        tasks::SCENARIOS,
+        tasks_views::SCENARIOS,
+    ];
     let scenarios = scenarios.into_iter().chain(more);
     for scenario in scenarios.flatten().filter(|scenario| (scenario.exists)(interpreter)) {
         let (interpreter, stage) = (Arc::clone(interpreter), Arc::clone(stage));

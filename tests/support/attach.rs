@@ -65,6 +65,22 @@ pub(crate) fn stack(pid: i32, arguments: &[&str]) -> Result<Answer, Failed> {
     run(command)
 }
 
+/// Runs `pyattach tasks PID` with further arguments.
+pub(crate) fn tasks(pid: i32, arguments: &[&str]) -> Result<Answer, Failed> {
+    let mut command = Command::new(BINARY);
+    command.arg("tasks").arg(pid.to_string()).args(arguments);
+    run(command)
+}
+
+/// The tasks as JSON, complete, and valid by the documented schema.
+pub(crate) fn tasks_json(pid: i32, arguments: &[&str]) -> Result<Value, Failed> {
+    let answer = tasks(pid, &[&["--json"], arguments].concat())?;
+    answer.ensure_code(&[0])?;
+    let json = answer.json()?;
+    validate_by("tasks", &json)?;
+    Ok(json)
+}
+
 /// Runs a command to its end; a hang is a failure.
 pub(crate) fn run(mut command: Command) -> Result<Answer, Failed> {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;

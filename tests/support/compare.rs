@@ -24,7 +24,7 @@ pub(crate) fn ensure_same_threads(expect: &Value, seen: &Value) -> Outcome {
     report(differences)
 }
 
-fn report(differences: Vec<String>) -> Outcome {
+pub(crate) fn report(differences: Vec<String>) -> Outcome {
     let (count, shown) = (differences.len(), differences.into_iter().take(12).collect::<Vec<_>>());
     ensure!(count == 0, "{count} differences (said by the program / seen):\n{}", shown.join("\n"));
     Ok(())
@@ -112,7 +112,11 @@ fn compare_thread(name: &str, said: &Value, seen: &Value, differences: &mut Vec<
         }
         return;
     }
-    let said = list(&said["frames"]);
+    compare_frames(name, list(&said["frames"]), frames, differences);
+}
+
+/// Compares two stacks.
+pub(crate) fn compare_frames(name: &str, said: &[Value], frames: &[Value], differences: &mut Vec<String>) {
     if said.len() != frames.len() {
         let names =
             |frames: &[Value]| frames.iter().take(20).map(|f| f["function"].to_string()).collect::<Vec<_>>().join(" ");
@@ -131,7 +135,7 @@ fn compare_thread(name: &str, said: &Value, seen: &Value, differences: &mut Vec<
 }
 
 /// Compares what the program said; what it left out may be anything, what it called null must not be there.
-fn compare_keys(name: &str, keys: &[&str], said: &Value, seen: &Value, differences: &mut Vec<String>) {
+pub(crate) fn compare_keys(name: &str, keys: &[&str], said: &Value, seen: &Value, differences: &mut Vec<String>) {
     for key in keys {
         match said.get(key) {
             // Some instructions of a running frame belong to no line.
@@ -144,7 +148,7 @@ fn compare_keys(name: &str, keys: &[&str], said: &Value, seen: &Value, differenc
     }
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 

@@ -18,24 +18,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest time for reading source files: they may lie on a file system that hangs.
-const SOURCE_TIME: Duration = Duration::from_secs(3);
+pub(super) const SOURCE_TIME: Duration = Duration::from_secs(3);
 
 /// Reads and prints.
 pub(in crate::cli) fn stack(args: &StackArgs, out: &mut dyn Write) -> Result<Exit, Failure> {
     let options = StackOptions {
-        pause: match args.pause {
-            PauseChoice::Auto => Pause::Auto,
-            PauseChoice::Never => Pause::Never,
-            PauseChoice::Always => Pause::Always,
-        },
+        pause: pause_choice(args.pause),
         max_pause: Duration::from_millis(args.max_pause),
         timeout: args.timeout,
-        layout: match args.layout {
-            LayoutArg::Auto => LayoutChoice::Auto,
-            LayoutArg::DebugOffsets => LayoutChoice::DebugOffsets,
-            LayoutArg::Table => LayoutChoice::Table,
-            LayoutArg::Dwarf => LayoutChoice::Dwarf,
-        },
+        layout: layout_choice(args.layout),
         native_threads: args.native_threads,
         waits: !args.no_waits,
         locals: args.locals.then(|| value_limits(args)),
@@ -73,6 +64,23 @@ pub(in crate::cli) fn stack(args: &StackArgs, out: &mut dyn Write) -> Result<Exi
     }
     .map_err(Failure::output)?;
     Ok(exit)
+}
+
+pub(super) fn pause_choice(choice: PauseChoice) -> Pause {
+    match choice {
+        PauseChoice::Auto => Pause::Auto,
+        PauseChoice::Never => Pause::Never,
+        PauseChoice::Always => Pause::Always,
+    }
+}
+
+pub(super) fn layout_choice(choice: LayoutArg) -> LayoutChoice {
+    match choice {
+        LayoutArg::Auto => LayoutChoice::Auto,
+        LayoutArg::DebugOffsets => LayoutChoice::DebugOffsets,
+        LayoutArg::Table => LayoutChoice::Table,
+        LayoutArg::Dwarf => LayoutChoice::Dwarf,
+    }
 }
 
 /// Prints what is known without the right to read memory.

@@ -1,12 +1,14 @@
 //! Formats of a report, one file each.
 
 mod doctor;
+mod event_loops;
 mod fold;
 mod frames;
 mod motion;
 mod ps;
 mod pyspy;
 mod refused;
+mod tasks;
 mod text;
 mod waits;
 
@@ -14,6 +16,7 @@ pub use doctor::write_doctor;
 pub use ps::write_ps;
 pub use pyspy::{ShortNames, write_pyspy};
 pub use refused::write_refused;
+pub use tasks::{TasksText, TasksView, write_tasks};
 pub use text::{TextOptions, write_text};
 
 use super::shared::with_shared_frames;

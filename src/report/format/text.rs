@@ -1,9 +1,9 @@
 //! The report for people: like Python's tracebacks, one a thread.
 
 use super::fold::{Item, fold, items};
-use super::{frames, motion, waits};
+use super::{event_loops, frames, motion, waits};
 use crate::base::{Problem, ProblemKind, display_safe};
-use crate::report::model::{ProcessReport, SnapshotMode, StackReport, Thread};
+use crate::report::model::{ProcessReport, PythonReport, SnapshotMode, SnapshotReport, StackReport, Thread};
 use crate::report::source::SourceFiles;
 use std::io::{self, Write};
 
@@ -39,14 +39,30 @@ pub fn write_text(out: &mut dyn Write, report: &StackReport, options: &mut TextO
     write_native(out, report)?;
     if !report.problems.is_empty() {
         writeln!(out)?;
-        write_problems(out, &report.problems, "", options)?;
+        write_problems(out, &report.problems, "", options.color)?;
     }
     Ok(())
 }
 
 fn write_head(out: &mut dyn Write, report: &StackReport, options: &TextOptions<'_>) -> io::Result<()> {
     write_process(out, &report.process)?;
-    let python = &report.python;
+    write_python(out, &report.python, &report.snapshot, options.verbose)?;
+    if let Some(samples) = &report.samples {
+        writeln!(out, "{}", motion::head(samples))?;
+    }
+    for interpreter in report.interpreters.iter().filter(|i| i.gc_collecting) {
+        writeln!(out, "The garbage collector of interpreter {} is running", interpreter.id)?;
+    }
+    Ok(())
+}
+
+/// The lines on its interpreter, and on how it was read.
+pub(super) fn write_python(
+    out: &mut dyn Write,
+    python: &PythonReport,
+    snapshot: &SnapshotReport,
+    verbose: bool,
+) -> io::Result<()> {
     let mut traits = Vec::new();
     if python.free_threaded {
         traits.push("free-threaded");
@@ -55,8 +71,8 @@ fn write_head(out: &mut dyn Write, report: &StackReport, options: &TextOptions<'
         traits.push("debug build");
     }
     let traits = if traits.is_empty() { String::new() } else { format!(" {}", traits.join(", ")) };
-    writeln!(out, "CPython {}{traits} ({}), {}", python.version, display_safe(&python.module), how(report))?;
-    if options.verbose {
+    writeln!(out, "CPython {}{traits} ({}), {}", python.version, display_safe(&python.module), how(snapshot))?;
+    if verbose {
         writeln!(
             out,
             "Runtime at {} by {}; layout: {}",
@@ -64,12 +80,6 @@ fn write_head(out: &mut dyn Write, report: &StackReport, options: &TextOptions<'
             python.found_by,
             display_safe(&python.layout_source)
         )?;
-    }
-    if let Some(samples) = &report.samples {
-        writeln!(out, "{}", motion::head(samples))?;
-    }
-    for interpreter in report.interpreters.iter().filter(|i| i.gc_collecting) {
-        writeln!(out, "The garbage collector of interpreter {} is running", interpreter.id)?;
     }
     Ok(())
 }
@@ -86,8 +96,7 @@ pub(super) fn write_process(out: &mut dyn Write, process: &ProcessReport) -> io:
 }
 
 /// How it was read, in a few words.
-fn how(report: &StackReport) -> String {
-    let snapshot = &report.snapshot;
+fn how(snapshot: &SnapshotReport) -> String {
     let stopped = match snapshot.stopped_threads {
         1 => "1 thread".to_owned(),
         n => format!("{n} threads"),
@@ -118,6 +127,9 @@ fn write_group(
     for line in waits::lines(group) {
         writeln!(out, "  {line}")?;
     }
+    for line in event_loops::lines(group) {
+        writeln!(out, "  {line}")?;
+    }
     if thread.frames.is_empty() {
         writeln!(out, "  no Python frame: it is not running Python code")?;
     }
@@ -125,7 +137,7 @@ fn write_group(
     if let Some(exception) = &thread.exception {
         writeln!(out, "  Handling: {}", display_safe(&exception.repr))?;
     }
-    write_problems(out, &thread.problems, "  ", options)
+    write_problems(out, &thread.problems, "  ", options.color)
 }
 
 fn title(thread: &Thread) -> String {
@@ -269,13 +281,8 @@ fn write_native(out: &mut dyn Write, report: &StackReport) -> io::Result<()> {
     }
 }
 
-fn write_problems(
-    out: &mut dyn Write,
-    problems: &[Problem],
-    indent: &str,
-    options: &TextOptions<'_>,
-) -> io::Result<()> {
-    let (loud, plain) = if options.color { ("\x1b[33m", "\x1b[0m") } else { ("", "") };
+pub(super) fn write_problems(out: &mut dyn Write, problems: &[Problem], indent: &str, color: bool) -> io::Result<()> {
+    let (loud, plain) = if color { ("\x1b[33m", "\x1b[0m") } else { ("", "") };
     for problem in problems {
         let word = if problem.kind == ProblemKind::Note { "Note" } else { "Problem" };
         writeln!(out, "{indent}{loud}{word}: {}{plain}", display_safe(&problem.message))?;

@@ -4,6 +4,7 @@ use super::{Sleeper, Waiting, memory};
 use crate::os::{Call, FileInfo, FileKind, Socket, file_info, file_of, find_sockets};
 use crate::report::model::Wait;
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 /// Descriptors named of those that one call waits on.
 pub(super) const SHOWN: usize = 4;
@@ -69,6 +70,25 @@ impl Files {
     fn learn(&mut self, tid: i32, fd: i32) -> Option<&FileKind> {
         let pid = self.pid;
         self.kinds.entry(fd).or_insert_with(|| file_of(pid, tid, fd).ok()).as_ref()
+    }
+
+    /// Looks up descriptors, and the sockets among them.
+    pub(super) fn look_up(&mut self, tid: i32, fds: impl Iterator<Item = i32>, deadline: Instant) {
+        for fd in fds.take_while(|_| Instant::now() < deadline) {
+            self.learn(tid, fd);
+        }
+        self.find_sockets(tid, deadline);
+    }
+
+    fn find_sockets(&mut self, tid: i32, deadline: Instant) {
+        let inode = |kind: &Option<FileKind>| match kind {
+            Some(FileKind::Socket(inode)) => Some(*inode),
+            _ => None,
+        };
+        let inodes: HashSet<u64> = self.kinds.values().filter_map(inode).collect();
+        if !inodes.is_empty() {
+            self.sockets = find_sockets(self.pid, tid, &inodes, deadline);
+        }
     }
 
     /// What `fdinfo` tells of a descriptor.
@@ -157,13 +177,8 @@ impl Waiting<'_> {
                 self.files.learn(*tid, fd);
             }
         }
-        let inode = |kind: &Option<FileKind>| match kind {
-            Some(FileKind::Socket(inode)) => Some(*inode),
-            _ => None,
-        };
-        let inodes: HashSet<u64> = self.files.kinds.values().filter_map(inode).collect();
-        if let (Some(sleeper), false) = (sleepers.first(), inodes.is_empty()) {
-            self.files.sockets = find_sockets(self.pid, sleeper.tid, &inodes, self.deadline);
+        if let Some(sleeper) = sleepers.first() {
+            self.files.find_sockets(sleeper.tid, self.deadline);
         }
     }
 
