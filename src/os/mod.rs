@@ -2,7 +2,9 @@
 
 mod access;
 mod cgroup;
+mod control;
 mod descriptors;
+mod detour;
 mod error;
 mod files;
 mod many;
@@ -20,10 +22,13 @@ mod syscall_tables;
 mod syscalls;
 mod tasks;
 mod watchdog;
+mod write;
 
 pub use access::{Check, Layer, Refusal, Verdict, absent, checks};
 pub use cgroup::{Cgroup, parse_cgroup};
+pub use control::{Control, Held};
 pub use descriptors::{FileInfo, FileKind, file_info, file_of};
+pub use detour::{NR_SIGRETURN, SUPPORTED};
 pub use error::OsError;
 pub use files::open_as_seen_by;
 pub use many::each_with_deadline;
@@ -38,3 +43,4 @@ pub use sys::{share_heap, wait_for_interrupt};
 pub use syscalls::{Activity, Call};
 pub use tasks::{CpuUse, Reading, Stillness, TaskStat, Tasks};
 pub use watchdog::{Progress, with_deadline};
+pub use write::{DescriptorLimit, MemoryWriter};
