@@ -20,13 +20,13 @@ pub(super) const BESIDE: u64 = 256;
 
 /// Where, in the target's code, a system call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gadgets {
+pub(super) struct Gadgets {
     /// `syscall; ret`.
-    pub syscall: u64,
+    pub(super) syscall: u64,
     /// `mov $15, %rax; syscall`: what a signal handler returns to.
-    pub restorer: u64,
+    pub(super) restorer: u64,
     /// Where its instruction `syscall` ends, from its beginning.
-    pub restorer_len: u64,
+    pub(super) restorer_len: u64,
 }
 
 /// How the thread is to go on.
@@ -75,11 +75,6 @@ impl<'h> Borrowed<'h> {
         Ok(Borrowed { held, writer, gadgets, before, vectors, mask, frame: frame.address, in_call: false })
     }
 
-    /// Registers as they were when the thread was stopped.
-    pub(super) fn before(&self) -> &Registers {
-        &self.before
-    }
-
     /// The signals that it blocks of its own.
     pub(super) fn mask(&self) -> u64 {
         self.mask
@@ -110,12 +105,7 @@ impl<'h> Borrowed<'h> {
     }
 
     /// Makes it make a system call.
-    pub(super) fn system_call(
-        &mut self,
-        step: &'static str,
-        number: i64,
-        args: [u64; 6],
-    ) -> Result<u64, InjectError> {
+    pub(super) fn system_call(&mut self, step: &'static str, number: i64, args: [u64; 6]) -> Result<u64, InjectError> {
         self.send(&self.base().about_to_call_kernel(self.gadgets.syscall, number, args))?;
         let deadline = Instant::now() + CALL_LIMIT;
         self.held.run_to_call(deadline)?;
@@ -143,6 +133,11 @@ impl<'h> Borrowed<'h> {
                 return Ok(self.held.run_to_call(deadline)?);
             }
         }
+    }
+
+    /// Where the frame is: where the stack pointer was at the entry of what was called last.
+    pub(super) fn frame(&self) -> Addr {
+        Addr(self.frame)
     }
 
     /// True at the entry into `rt_sigreturn` with our frame: a handler of the program's own returns by the same restorer, but

@@ -65,8 +65,8 @@ fn put(bytes: &mut Vec<u8>, words: &[u64]) {
 /// The general registers in the order of `struct sigcontext`, up to the flags.
 fn general(r: &Registers) -> [u64; 18] {
     [
-        r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rdi, r.rsi, r.rbp, r.rbx, r.rdx, r.rax, r.rcx, r.rsp, r.rip,
-        r.eflags,
+        r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rdi, r.rsi, r.rbp, r.rbx, r.rdx, r.rax, r.rcx, r.rsp,
+        r.rip, r.eflags,
     ]
 }
 
