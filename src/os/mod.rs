@@ -11,6 +11,7 @@ mod memory;
 mod others;
 mod process;
 pub mod processes;
+mod registers;
 mod sockets;
 mod stop;
 #[allow(unsafe_code)]
@@ -30,6 +31,7 @@ pub use maps::{Module, Modules};
 pub use memory::ProcessMemory;
 pub use others::{PipeEnd, children, command, file_lock_holder, innermost_id, parent, pipe_holders};
 pub use process::{Process, ProcessFacts};
+pub use registers::Registers;
 pub use sockets::{Socket, find_sockets};
 pub use stop::{StopError, StopFailure, StopRequest, StoppedThread};
 pub use sys::{share_heap, wait_for_interrupt};
