@@ -3,6 +3,10 @@
 //! The only part that changes anything in the target. A [`Decision`] is made from a [`Situation`] alone, by which route a
 //! script may run now; everything else carries that out so that the target heals itself whenever we end.
 
+mod modules;
 mod plan;
+mod symbols;
 
+pub use modules::{CodeMap, Owner};
 pub use plan::*;
+pub use symbols::{Functions, Restorer, SymbolError, Symbols, is_initialized};
