@@ -3,10 +3,15 @@
 //! The only part that changes anything in the target. A [`Decision`] is made from a [`Situation`] alone, by which route a
 //! script may run now; everything else carries that out so that the target heals itself whenever we end.
 
+mod calls;
 mod modules;
 mod plan;
 mod symbols;
+mod tables;
+mod unwind;
 
+pub use calls::Calls;
 pub use modules::{CodeMap, Owner};
 pub use plan::*;
 pub use symbols::{Functions, Restorer, SymbolError, Symbols, is_initialized};
+pub use unwind::{End, NativeFrame, Unwinder};
