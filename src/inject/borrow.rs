@@ -5,6 +5,7 @@
 //! thread itself, as the frame makes it return to where it was (see `frame`). All signals wait meanwhile, so that each finds
 //! the thread where it would have found it without us.
 
+use super::Restorer;
 use super::api::InjectError;
 use super::frame::{Saved, signal_frame};
 use crate::base::Addr;
@@ -22,11 +23,9 @@ pub(super) const BESIDE: u64 = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gadgets {
     /// `syscall; ret`.
-    pub(super) syscall: u64,
-    /// `mov $15, %rax; syscall`: what a signal handler returns to.
-    pub(super) restorer: u64,
-    /// Where its instruction `syscall` ends, from its beginning.
-    pub(super) restorer_len: u64,
+    pub(super) syscall: Addr,
+    /// Where a signal handler returns to.
+    pub(super) restorer: Restorer,
 }
 
 /// How the thread is to go on.
@@ -68,7 +67,7 @@ impl<'h> Borrowed<'h> {
             GoOn::AsBefore => before.restarting_by_itself(),
             GoOn::Interrupted => before.with_interrupted_call().restarting_by_itself(),
         };
-        let saved = Saved { registers, vectors: &vectors, mask, restorer: gadgets.restorer };
+        let saved = Saved { registers, vectors: &vectors, mask, restorer: gadgets.restorer.address.0 };
         let frame = signal_frame(before.rsp, &saved).ok_or(step(Errno::ERANGE))?;
         let write = writer.write(Addr(frame.address), &frame.bytes);
         write.map_err(|source| InjectError::Step { step: "writing below the thread's stack", source })?;
@@ -106,7 +105,7 @@ impl<'h> Borrowed<'h> {
 
     /// Makes it make a system call.
     pub(super) fn system_call(&mut self, step: &'static str, number: i64, args: [u64; 6]) -> Result<u64, InjectError> {
-        self.send(&self.base().about_to_call_kernel(self.gadgets.syscall, number, args))?;
+        self.send(&self.base().about_to_call_kernel(self.gadgets.syscall.0, number, args))?;
         let deadline = Instant::now() + CALL_LIMIT;
         self.held.run_to_call(deadline)?;
         self.held.run_to_call(deadline)?;
@@ -128,7 +127,7 @@ impl<'h> Borrowed<'h> {
             let registers = self.held.registers().map_err(step)?;
             if self.is_our_return(&registers) {
                 // Back to before the return, which is skipped: if we end here, it is made again.
-                let again = Registers { rip: self.gadgets.restorer, ..registers }.outside_call();
+                let again = Registers { rip: self.gadgets.restorer.address.0, ..registers }.outside_call();
                 self.held.set_registers(&again).map_err(step)?;
                 return Ok(self.held.run_to_call(deadline)?);
             }
@@ -144,7 +143,7 @@ impl<'h> Borrowed<'h> {
     /// with another stack pointer.
     fn is_our_return(&self, registers: &Registers) -> bool {
         registers.call() == Some(NR_SIGRETURN)
-            && registers.rip == self.gadgets.restorer + self.gadgets.restorer_len
+            && registers.rip == self.gadgets.restorer.after_call.0
             && registers.rsp == self.frame + 8
     }
 

@@ -6,18 +6,27 @@
 mod api;
 mod assembler;
 mod borrow;
+mod calls;
 mod channel_setup;
 mod context;
 mod entrances;
 mod frame;
+mod modules;
 mod plan;
 mod session;
 mod stand_in;
+mod symbols;
+mod tables;
 mod trampoline;
 mod turn;
+mod unwind;
 
 pub use api::{ChannelFacts, InjectError, InjectOptions, Injected, Progress, Subject};
+pub use calls::Calls;
 pub use channel_setup::channel_state;
 pub use context::ChannelState;
+pub use modules::{CodeMap, Owner};
 pub use plan::*;
 pub use session::{inject, look};
+pub use symbols::{Functions, Restorer, SymbolError, Symbols, is_initialized};
+pub use unwind::{End, NativeFrame, Unwinder};
