@@ -13,6 +13,8 @@ mod entrances;
 mod frame;
 mod modules;
 mod plan;
+mod remote;
+mod routes;
 mod session;
 mod stand_in;
 mod symbols;

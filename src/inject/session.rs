@@ -4,15 +4,14 @@
 //! started some milliseconds later, that is done again. Each stop is short; between them the target runs on as ever.
 
 use super::api::{ChannelFacts, InjectError, InjectOptions, Injected, Progress, Subject};
-use super::borrow::{Borrowed, Gadgets, GoOn};
-use super::channel_setup::{Order, Request};
 use super::context::ChannelState;
 use super::entrances::Entrances;
+use super::remote::Mailbox;
+use super::routes::Live;
 use super::stand_in::{look as classify, plan};
 use super::turn::Turn;
 use super::{Decision, Route, Situation};
 use crate::os::{Control, Held, MemoryWriter, StopError};
-use nix::errno::Errno;
 use std::time::{Duration, Instant};
 
 /// How long a script may take to start before the main thread is looked at again; doubled each time.
@@ -22,10 +21,7 @@ const LOOK_AT_LEAST: Duration = Duration::from_millis(400);
 /// How soon to look again when nothing could be done.
 const RETRY: Duration = Duration::from_millis(5);
 /// How long a thread may take to stop.
-const STOP_LIMIT: Duration = Duration::from_millis(500);
-/// How long what has claimed a request may take to say that it runs.
-const CLAIM_LIMIT: Duration = Duration::from_millis(200);
-
+pub(super) const STOP_LIMIT: Duration = Duration::from_millis(500);
 /// Starts a script in a process and returns as soon as it runs there.
 ///
 /// `program` makes the text that is run, see [`ChannelFacts`]; it is called while the main thread stands still, so it should
@@ -57,6 +53,8 @@ pub fn inject(
         program,
         entrances,
         writer: MemoryWriter::new(subject.process.pid),
+        tid: subject.process.pid,
+        mailbox: Mailbox::find(subject, subject.process.pid),
         began,
         deadline,
         live: None,
@@ -93,25 +91,25 @@ fn refuse_unfit(subject: &Subject<'_>) -> Result<(), InjectError> {
     }
 }
 
-/// What has been asked of the target.
-struct Live {
-    request: Request,
-    route: Route,
-}
-
-struct Session<'a> {
-    subject: Subject<'a>,
+/// One attempt to get a script to run.
+pub(super) struct Session<'a> {
+    pub(super) subject: Subject<'a>,
     options: &'a InjectOptions,
-    program: &'a dyn Fn(&ChannelFacts) -> Vec<u8>,
-    entrances: Entrances,
-    writer: MemoryWriter,
+    pub(super) program: &'a dyn Fn(&ChannelFacts) -> Vec<u8>,
+    pub(super) entrances: Entrances,
+    pub(super) writer: MemoryWriter,
+    /// The thread that is borrowed.
+    pub(super) tid: i32,
+    /// Where CPython's own protocol would leave a script for it.
+    pub(super) mailbox: Option<Mailbox>,
     began: Instant,
-    deadline: Instant,
-    live: Option<Live>,
+    pub(super) deadline: Instant,
+    /// What has been asked of the target.
+    pub(super) live: Option<Live>,
     /// What is in the way, as far as known.
-    why: String,
+    pub(super) why: String,
     seen: Option<Situation>,
-    stops: Vec<Duration>,
+    pub(super) stops: Vec<Duration>,
 }
 
 impl Session<'_> {
@@ -156,10 +154,13 @@ impl Session<'_> {
         let until = until.min(self.deadline);
         let began = Instant::now();
         while let Some(live) = &self.live {
-            match live.request.state() {
+            match live.state() {
                 ChannelState::Running | ChannelState::Done => return Ok(Some(live.route)),
                 ChannelState::Failed => {
                     return Err(InjectError::Failed("it could not set up the program".to_owned()));
+                }
+                ChannelState::Waiting if live.is_lost(&self.subject) => {
+                    return Err(InjectError::Failed("it took the program but did not run it".to_owned()));
                 }
                 ChannelState::Waiting | ChannelState::Claimed => {}
                 ChannelState::Late | ChannelState::Cancelled | ChannelState::Unknown => self.live = None,
@@ -186,7 +187,7 @@ impl Session<'_> {
 
     /// Stops the main thread, looks, does what fits, and lets it go.
     fn attempt(&mut self, on_progress: &mut dyn FnMut(Progress)) -> Result<(), InjectError> {
-        if self.live.as_ref().is_some_and(|live| matches!(live.route, Route::SignalFrame | Route::NewThread)) {
+        if self.live.as_ref().is_some_and(Live::is_under_way) {
             // It is under way, and waits for the GIL.
             return Ok(());
         }
@@ -216,7 +217,7 @@ impl Session<'_> {
     /// `None`: it cannot be stopped now; the reason is kept.
     fn stop(&mut self) -> Result<Option<Held>, InjectError> {
         let limit = STOP_LIMIT.min(self.deadline.saturating_duration_since(Instant::now()));
-        match Held::stop(self.subject.process.pid, limit) {
+        match Held::stop(self.tid, limit) {
             Ok(held) => Ok(Some(held)),
             Err(StopError::Gone) => Err(InjectError::Gone),
             Err(StopError::Refused) => match self.subject.process.facts().tracer {
@@ -233,163 +234,4 @@ impl Session<'_> {
             Err(error) => Err(error.into()),
         }
     }
-
-    /// Goes a way with the main thread held, if it is not going that way already.
-    fn go(&mut self, held: &Held, route: Route, news: &mut Vec<Progress>) -> Result<(), InjectError> {
-        if let Some(live) = &mut self.live {
-            let is_queued = matches!(live.route, Route::PendingCall | Route::PendingCallWoken);
-            match route {
-                Route::PendingCall if is_queued => return Ok(()),
-                Route::PendingCallWoken if is_queued => {
-                    live.route = route;
-                    return wake(held);
-                }
-                _ if !self.take_back(held, news)? => return Ok(()),
-                _ => {}
-            }
-        }
-        self.ask(held, route, news)
-    }
-
-    /// Withdraws what is queued, because another way is better now. False if it has started meanwhile.
-    fn take_back(&mut self, held: &Held, news: &mut Vec<Progress>) -> Result<bool, InjectError> {
-        let Some(live) = &self.live else { return Ok(true) };
-        live.request.cancel();
-        if live.request.state() != ChannelState::Waiting {
-            return Ok(false);
-        }
-        let mut borrowed = self.borrow(held, GoOn::AsBefore)?;
-        live.request.close(&mut borrowed, self.subject.process.pid);
-        borrowed.give_back(GoOn::AsBefore)?;
-        self.live = None;
-        news.push(Progress::ChannelClosed);
-        Ok(true)
-    }
-
-    fn borrow<'h>(&'h self, held: &'h Held, go_on: GoOn) -> Result<Borrowed<'h>, InjectError> {
-        Borrowed::begin(held, &self.writer, self.gadgets(), go_on)
-    }
-
-    fn gadgets(&self) -> Gadgets {
-        self.entrances.gadgets
-    }
-
-    /// Puts a request in place by a route.
-    fn ask(&mut self, held: &Held, route: Route, news: &mut Vec<Progress>) -> Result<(), InjectError> {
-        let go_on = match route {
-            Route::PendingCallWoken | Route::SignalFrame => GoOn::Interrupted,
-            _ => GoOn::AsBefore,
-        };
-        let mut borrowed = self.borrow(held, go_on)?;
-        let order = Order {
-            subject: self.subject,
-            entrances: &self.entrances,
-            writer: &self.writer,
-            route,
-            deadline: self.deadline,
-            program: self.program,
-        };
-        let request = match Request::make(&mut borrowed, &order) {
-            Ok(request) => request,
-            Err(error) => {
-                borrowed.recover();
-                return Err(error);
-            }
-        };
-        news.push(Progress::ChannelOpen { file: request.handle()?, facts: request.facts });
-        match self.arm(borrowed, &request, route, go_on) {
-            Ok(None) => {}
-            Ok(Some(why)) => {
-                self.why = why;
-                news.push(Progress::ChannelClosed);
-                return Ok(());
-            }
-            Err(error) => {
-                request.cancel();
-                return Err(error);
-            }
-        }
-        news.push(Progress::Requested { route });
-        self.live = Some(Live { request, route });
-        Ok(())
-    }
-
-    /// The last step of each route. Why it could not be done, if so; nothing is left of it then.
-    fn arm(
-        &self,
-        mut borrowed: Borrowed<'_>,
-        request: &Request,
-        route: Route,
-        go_on: GoOn,
-    ) -> Result<Option<String>, InjectError> {
-        let code = &self.entrances.code;
-        let (function, entry, what) = match route {
-            Route::PendingCall | Route::PendingCallWoken => {
-                (self.entrances.add_pending_call, code.pending, "its queue of pending calls is full")
-            }
-            Route::NewThread => (self.entrances.start_new_thread, code.thread, "it could not start a thread"),
-            Route::SignalFrame => {
-                borrowed.send_off(request.base.offset(code.on_top), request.context())?;
-                return Ok(None);
-            }
-            Route::RemoteDebugger | Route::RemoteDebuggerWoken => {
-                request.undo(&mut borrowed, self.subject.process.pid);
-                borrowed.give_back(GoOn::AsBefore)?;
-                return Ok(Some("not yet".to_owned()));
-            }
-        };
-        let args = [request.base.offset(entry), request.context()];
-        let result = match request.call(&mut borrowed, &self.subject, function, args) {
-            Ok(result) => result,
-            Err(error) => {
-                borrowed.recover();
-                return Err(error);
-            }
-        };
-        let failed = match route {
-            Route::NewThread => result == u64::MAX,
-            _ => result as u32 != 0,
-        };
-        match failed {
-            true => request.undo(&mut borrowed, self.subject.process.pid),
-            false => request.unmap_return(&mut borrowed),
-        }
-        borrowed.give_back(if failed { GoOn::AsBefore } else { go_on })?;
-        Ok(failed.then(|| what.to_owned()))
-    }
-
-    /// Takes the request back. The route if the script has started after all.
-    fn withdraw(&mut self) -> Option<Route> {
-        let live = self.live.take()?;
-        live.request.cancel();
-        let began = Instant::now();
-        loop {
-            match live.request.state() {
-                state if state.has_started() => return Some(live.route),
-                ChannelState::Claimed if began.elapsed() < CLAIM_LIMIT => {
-                    std::thread::sleep(Duration::from_micros(50));
-                }
-                _ => break,
-            }
-        }
-        // Whoever is under way closes the channel; what is queued may be so for long.
-        if matches!(live.route, Route::PendingCall | Route::PendingCallWoken)
-            && live.request.is_open_in(self.subject.process.pid)
-            && let Ok(held) = Held::stop(self.subject.process.pid, STOP_LIMIT)
-        {
-            if let Ok(mut borrowed) = self.borrow(&held, GoOn::AsBefore) {
-                live.request.close(&mut borrowed, self.subject.process.pid);
-                let _ = borrowed.give_back(GoOn::AsBefore);
-            }
-            self.stops.push(held.since().elapsed());
-        }
-        None
-    }
-}
-
-/// Makes the call that a thread waits in return `EINTR`.
-fn wake(held: &Held) -> Result<(), InjectError> {
-    let step = |source: Errno| InjectError::Step { step: "waking the main thread", source };
-    let registers = held.registers().map_err(step)?;
-    held.set_registers(&registers.with_interrupted_call()).map_err(step)
 }
