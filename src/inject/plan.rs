@@ -68,8 +68,14 @@ pub struct Situation {
     pub initialized: bool,
     /// The interpreter is shutting down.
     pub finalizing: bool,
-    /// CPython's remote debugging is enabled; `None` where the version cannot say so.
+    /// CPython's remote debugging is enabled; `None` where the version has none.
     pub remote_debugging: Option<bool>,
+    /// The process has a `/proc` of its own that shows it, by which it can open its own descriptors.
+    pub procfs: bool,
+    /// The main thread holds the GIL, or is attached in a build without.
+    pub attached: bool,
+    /// There are subinterpreters: `PyGILState_Check` says nothing then.
+    pub subinterpreters: bool,
     /// The main thread has a shadow stack.
     pub shadow_stack: bool,
     /// The main thread runs on an alternate signal stack.
@@ -78,8 +84,10 @@ pub struct Situation {
     pub free_stack: u64,
     /// Seccomp would kill, and cannot be suspended.
     pub seccomp_kills: bool,
-    /// The main thread imports a module and holds the import lock.
+    /// The main thread is inside the import machinery, which holds locks.
     pub importing: bool,
+    /// The main thread's native frames as far as they were looked at, innermost first, for people.
+    pub native_frames: Vec<String>,
 }
 
 /// What to do now.

@@ -19,6 +19,7 @@ mod sys;
 mod syscall_tables;
 mod syscalls;
 mod tasks;
+mod thread_status;
 mod watchdog;
 
 pub use access::{Check, Layer, Refusal, Verdict, absent, checks};
@@ -37,4 +38,5 @@ pub use stop::{StopError, StopFailure, StopRequest, StoppedThread};
 pub use sys::{share_heap, wait_for_interrupt};
 pub use syscalls::{Activity, Call};
 pub use tasks::{CpuUse, Reading, Stillness, TaskStat, Tasks};
+pub use thread_status::{ThreadStatus, is_frozen, may_suspend_seccomp, stack_limit, waits_for_vfork};
 pub use watchdog::{Progress, with_deadline};
