@@ -115,6 +115,7 @@ impl<'s> Scene<'s> {
         let (alternate_stack, free_stack) = self.stack(tid, registers.rsp);
         Ok(Situation {
             version: self.runtime.version,
+            is_main: view.main_thread.map_or(tid == self.process.pid, |ident| ident == registers.fs_base),
             doing,
             initialized,
             finalizing: view.finalizing,

@@ -24,6 +24,8 @@ pub struct ThreadView {
     pub attached: bool,
     /// All GILs that are in use.
     pub gils: Vec<GilState>,
+    /// Ident of the interpreter's main thread, where that is known.
+    pub main_thread: Option<u64>,
     /// The runtime is being shut down.
     pub finalizing: bool,
     /// How many interpreters there are.
@@ -65,6 +67,7 @@ pub fn view_thread(memory: &dyn Memory, runtime: &Runtime, ident: u64) -> Result
         states: own.iter().map(|thread| thread.address).collect(),
         attached,
         gils,
+        main_thread: facts.main_thread,
         finalizing: facts.finalizing,
         interpreters: interpreters.len(),
         main_interpreter: main,
