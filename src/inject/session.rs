@@ -4,13 +4,14 @@
 //! started some milliseconds later, that is done again. Each stop is short; between them the target runs on as ever.
 
 use super::api::{ChannelFacts, InjectError, InjectOptions, Injected, Progress, Subject};
+use super::choice::{chosen_thread, excluded_by};
 use super::context::ChannelState;
 use super::entrances::Entrances;
 use super::remote::Mailbox;
 use super::routes::Live;
-use super::stand_in::{look as classify, plan};
+use super::situation::{LookError, Scene};
 use super::turn::Turn;
-use super::{Decision, Route, Situation};
+use super::{Attempt, CodeMap, Decision, Route, Situation, Symbols, hindrance, plan};
 use crate::os::{Control, Held, MemoryWriter, StopError};
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,10 @@ use std::time::{Duration, Instant};
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// Not less often than this.
 const LOOK_AT_LEAST: Duration = Duration::from_millis(400);
-/// How soon to look again when nothing could be done.
+/// How soon to look again when nothing could be done; half as long again each time.
 const RETRY: Duration = Duration::from_millis(5);
+/// Not less often than this.
+const RETRY_AT_LEAST: Duration = Duration::from_millis(100);
 /// How long a thread may take to stop.
 pub(super) const STOP_LIMIT: Duration = Duration::from_millis(500);
 /// Starts a script in a process and returns as soon as it runs there.
@@ -35,7 +38,9 @@ pub fn inject(
 ) -> Result<Injected, InjectError> {
     let began = Instant::now();
     let deadline = began + options.start_limit;
-    refuse_unfit(subject)?;
+    let code = CodeMap::new(subject.modules, subject.runtime);
+    let symbols = find_symbols(subject, &code)?;
+    let scene = Scene::new(subject.process, subject.memory, subject.runtime, &code, &symbols);
     let turn = Turn::take(subject.process, deadline, &mut || on_progress(Progress::WaitingForTurn), &|| {
         options.is_cancelled()
     });
@@ -46,15 +51,19 @@ pub fn inject(
         paused: Duration::ZERO,
     };
     let turn = turn.ok_or_else(not_ours)?;
-    let entrances = Entrances::find(subject)?;
+    let entrances = Entrances::new(&symbols)?;
+    let tid = chosen_thread(subject, &scene, &options.thread)?;
     let mut session = Session {
         subject: *subject,
         options,
         program,
         entrances,
         writer: MemoryWriter::new(subject.process.pid),
-        tid: subject.process.pid,
-        mailbox: Mailbox::find(subject, subject.process.pid),
+        scene: &scene,
+        excluded: excluded_by(options.only_route),
+        tid,
+        mailbox: Mailbox::find(subject, tid),
+        looks: 0,
         began,
         deadline,
         live: None,
@@ -63,32 +72,43 @@ pub fn inject(
         stops: Vec::new(),
     };
     let route = session.run(on_progress)?;
-    let tid = (route != Route::NewThread).then_some(subject.process.pid);
+    let tid = (route != Route::NewThread).then_some(tid);
     let paused = session.stops.iter().sum();
     Ok(Injected { route, tid, waited: began.elapsed(), paused, stops: session.stops, _turn: turn })
 }
 
 /// Looks once and says what would be done; nothing is changed.
 pub fn look(subject: &Subject<'_>, options: &InjectOptions) -> Result<(Situation, Decision, Duration), InjectError> {
-    refuse_unfit(subject)?;
-    let held = Held::stop(subject.process.pid, STOP_LIMIT)?;
+    let code = CodeMap::new(subject.modules, subject.runtime);
+    let symbols = find_symbols(subject, &code)?;
+    let scene = Scene::new(subject.process, subject.memory, subject.runtime, &code, &symbols);
+    let tid = chosen_thread(subject, &scene, &options.thread)?;
+    if let Some(hindrance) = hindrance(subject.process, tid) {
+        return Err(InjectError::Refused(hindrance.text));
+    }
+    let held = Held::stop(tid, STOP_LIMIT)?;
     let registers = held.registers().map_err(|source| InjectError::Step { step: "reading registers", source })?;
-    let situation = classify(subject, &registers);
-    let decision = plan(&situation, options.only_route);
+    let situation = scene.look(tid, &registers);
     let since = held.since();
     drop(held);
-    Ok((situation, decision, since.elapsed()))
+    let paused = since.elapsed();
+    let situation = judged(situation.map_err(|error| InjectError::Refused(error.to_string()))?, options);
+    let excluded = excluded_by(options.only_route);
+    let decision = plan(&situation, &options.thread, &Attempt { number: 0, excluded: &excluded });
+    Ok((situation, decision, paused))
 }
 
-fn refuse_unfit(subject: &Subject<'_>) -> Result<(), InjectError> {
+fn find_symbols(subject: &Subject<'_>, code: &CodeMap<'_>) -> Result<Symbols, InjectError> {
     if !crate::os::SUPPORTED {
         return Err(InjectError::Refused("scripts can be run on x86-64 only".to_owned()));
     }
-    match subject.process.state() {
-        'T' => Err(InjectError::Refused("it is stopped by a signal; send it SIGCONT first".to_owned())),
-        'Z' | 'X' => Err(InjectError::Refused("its main thread has ended".to_owned())),
-        _ => Ok(()),
-    }
+    let symbols = Symbols::find(code, subject.memory, subject.runtime);
+    symbols.map_err(|error| InjectError::Refused(error.to_string()))
+}
+
+/// The situation as the options want it judged.
+fn judged(situation: Situation, options: &InjectOptions) -> Situation {
+    Situation { seccomp_kills: situation.seccomp_kills && !options.ignore_seccomp, ..situation }
 }
 
 /// One attempt to get a script to run.
@@ -98,6 +118,10 @@ pub(super) struct Session<'a> {
     pub(super) program: &'a dyn Fn(&ChannelFacts) -> Vec<u8>,
     pub(super) entrances: Entrances,
     pub(super) writer: MemoryWriter,
+    scene: &'a Scene<'a>,
+    /// Routes that are not to be taken, or have turned out not to work.
+    excluded: Vec<Route>,
+    looks: u32,
     /// The thread that is borrowed.
     pub(super) tid: i32,
     /// Where CPython's own protocol would leave a script for it.
@@ -114,16 +138,21 @@ pub(super) struct Session<'a> {
 
 impl Session<'_> {
     fn run(&mut self, on_progress: &mut dyn FnMut(Progress)) -> Result<Route, InjectError> {
-        let mut interval = LOOK_AGAIN;
+        let (mut interval, mut retry) = (LOOK_AGAIN, RETRY);
         loop {
             let turn = self.attempt(on_progress);
             if let Err(error) = turn {
                 self.withdraw();
                 return Err(error);
             }
-            let wait = if self.live.is_some() { interval } else { RETRY };
-            if let Some(route) = self.wait_for_start(Instant::now() + wait, on_progress)? {
-                return Ok(route);
+            let wait = if self.live.is_some() { interval } else { retry };
+            match self.wait_for_start(Instant::now() + wait, on_progress) {
+                Ok(None) => {}
+                Ok(Some(route)) => return Ok(route),
+                Err(error) => {
+                    self.withdraw();
+                    return Err(error);
+                }
             }
             let is_over = Instant::now() >= self.deadline || self.options.is_cancelled();
             if is_over || (self.live.is_none() && !self.options.wait) {
@@ -132,7 +161,11 @@ impl Session<'_> {
                     None => Err(self.not_started()),
                 };
             }
-            interval = (interval * 2).min(LOOK_AT_LEAST);
+            if self.live.is_some() {
+                interval = (interval * 2).min(LOOK_AT_LEAST);
+            } else {
+                (interval, retry) = (LOOK_AGAIN, (retry * 3 / 2).min(RETRY_AT_LEAST));
+            }
         }
     }
 
@@ -166,6 +199,7 @@ impl Session<'_> {
                 ChannelState::Late | ChannelState::Cancelled | ChannelState::Unknown => self.live = None,
                 ChannelState::HeldGil => {
                     self.why = "the main thread holds the GIL in the system call that it waits in".to_owned();
+                    self.excluded.push(Route::SignalFrame);
                     self.live = None;
                     on_progress(Progress::ChannelClosed);
                 }
@@ -194,8 +228,19 @@ impl Session<'_> {
         let Some(held) = self.stop()? else { return Ok(()) };
         let since = held.since();
         let registers = held.registers().map_err(|source| InjectError::Step { step: "reading registers", source })?;
-        let situation = classify(&self.subject, &registers);
-        let decision = plan(&situation, self.options.only_route);
+        let situation = match self.scene.look(self.tid, &registers) {
+            Ok(situation) => judged(situation, self.options),
+            Err(LookError::Gone) => return Err(InjectError::Gone),
+            Err(error) => {
+                drop(held);
+                self.stops.push(since.elapsed());
+                self.why = error.to_string();
+                return Ok(());
+            }
+        };
+        let attempt = Attempt { number: self.looks, excluded: &self.excluded };
+        let decision = plan(&situation, &self.options.thread, &attempt);
+        self.looks += 1;
         let mut news = Vec::new();
         let done = match &decision {
             Decision::Go(route, _) => self.go(&held, *route, &mut news),
@@ -216,17 +261,19 @@ impl Session<'_> {
 
     /// `None`: it cannot be stopped now; the reason is kept.
     fn stop(&mut self) -> Result<Option<Held>, InjectError> {
+        if let Some(hindrance) = hindrance(self.subject.process, self.tid) {
+            return match hindrance.may_pass() {
+                true => {
+                    self.why = hindrance.text;
+                    Ok(None)
+                }
+                false => Err(InjectError::Refused(hindrance.text)),
+            };
+        }
         let limit = STOP_LIMIT.min(self.deadline.saturating_duration_since(Instant::now()));
         match Held::stop(self.tid, limit) {
             Ok(held) => Ok(Some(held)),
             Err(StopError::Gone) => Err(InjectError::Gone),
-            Err(StopError::Refused) => match self.subject.process.facts().tracer {
-                Some((_, name)) => {
-                    self.why = format!("it is being traced by {name}");
-                    Ok(None)
-                }
-                None => Err(StopError::Refused.into()),
-            },
             Err(error @ (StopError::Deadline | StopError::Uninterruptible)) => {
                 self.why = format!("its main thread could not be stopped: {error}");
                 Ok(None)
