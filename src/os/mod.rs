@@ -15,6 +15,7 @@ mod process;
 pub mod processes;
 mod registers;
 mod sockets;
+mod steps;
 mod stop;
 #[allow(unsafe_code)]
 mod sys;
