@@ -15,6 +15,7 @@ mod entrances;
 mod frame;
 mod hindrance;
 mod known;
+mod leftovers;
 mod modules;
 mod plan;
 mod remote;

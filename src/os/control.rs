@@ -48,17 +48,13 @@ pub trait Control {
     fn leave_call(&self, deadline: Instant) -> Result<(), StopError>;
 }
 
-/// A thread that stands still until this is dropped. Not `Send`: only the thread that stopped it can do anything with it.
-pub struct Held {
-    tid: Pid,
-    since: Instant,
-    seccomp_suspended: bool,
-    not_send: PhantomData<*const ()>,
-}
+/// A thread that was asked to stop and has not yet. Kept until it has: the kernel would otherwise have it traced by us, and
+/// by nobody else, until the tracing thread ends.
+pub struct Stopping(Held);
 
-impl Held {
-    /// Stops a thread and waits for that.
-    pub fn stop(tid: i32, limit: Duration) -> Result<Held, StopError> {
+impl Stopping {
+    /// Asks a thread to stop.
+    pub fn new(tid: i32) -> Result<Stopping, StopError> {
         let tid = Pid::from_raw(tid);
         let options = ptrace::Options::PTRACE_O_TRACESYSGOOD;
         let suspending = options | ptrace::Options::from_bits_retain(SUSPEND_SECCOMP);
@@ -72,8 +68,31 @@ impl Held {
         step();
         let held = Held { tid, since, seccomp_suspended, not_send: PhantomData };
         ptrace::interrupt(tid).map_err(from_errno)?;
-        held.wait_for_stop(since + limit)?;
-        Ok(held)
+        Ok(Stopping(held))
+    }
+
+    /// Waits until it has stopped, for `limit` at the most; in vain, what remains can be waited for again.
+    pub fn wait(self, limit: Duration) -> Result<Held, (StopError, Option<Stopping>)> {
+        match self.0.wait_for_stop(Instant::now() + limit) {
+            Ok(()) => Ok(self.0),
+            Err(StopError::Deadline) => Err((StopError::Deadline, Some(self))),
+            Err(error) => Err((error, None)),
+        }
+    }
+}
+
+/// A thread that stands still until this is dropped. Not `Send`: only the thread that stopped it can do anything with it.
+pub struct Held {
+    tid: Pid,
+    since: Instant,
+    seccomp_suspended: bool,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Held {
+    /// Stops a thread and waits for that.
+    pub fn stop(tid: i32, limit: Duration) -> Result<Held, StopError> {
+        Stopping::new(tid)?.wait(limit).map_err(|(error, _)| error)
     }
 
     /// Waits for the stop that was asked for; signals that come first are delivered.
