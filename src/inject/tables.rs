@@ -161,8 +161,8 @@ impl UnwindTables {
         };
         let Some(cfa) = cfa else { return Some((function, Step::Broken)) };
         let mut caller: Machine = [None; MACHINE_REGISTERS];
-        for kept in KEPT {
-            caller[kept] = machine[kept];
+        for (number, (slot, own)) in caller.iter_mut().zip(machine).enumerate() {
+            *slot = own.filter(|_| KEPT.contains(&number));
         }
         caller[RSP] = Some(cfa);
         for (register, rule) in row.registers() {

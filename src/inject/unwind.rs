@@ -109,7 +109,7 @@ impl<'m> Unwinder<'m> {
                 None => return (frames, End::NoTables),
             };
             match step {
-                Step::To(next, by_signal) if next[RSP].is_some_and(|next| next > sp.0) => {
+                Step::To(next, by_signal) if next.get(RSP).copied().flatten().is_some_and(|next| next > sp.0) => {
                     (machine, interrupted, is_innermost) = (*next, by_signal, false);
                 }
                 Step::Outermost => return (frames, End::Outermost),
