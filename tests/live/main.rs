@@ -6,6 +6,7 @@
 
 mod churn;
 mod embedded;
+mod exec_situation;
 mod gil;
 mod lifetime;
 mod listing;
@@ -69,7 +70,8 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
     }
     let scenarios = [gil::SCENARIOS, lifetime::SCENARIOS, output::SCENARIOS, churn::SCENARIOS, pyspy::SCENARIOS];
     let more = [samples::SCENARIOS, listing::SCENARIOS, waits::SCENARIOS, values::SCENARIOS];
-    let scenarios = scenarios.into_iter().chain(more);
+    let exec = [exec_situation::SCENARIOS];
+    let scenarios = scenarios.into_iter().chain(more).chain(exec);
     for scenario in scenarios.flatten().filter(|scenario| (scenario.exists)(interpreter)) {
         let (interpreter, stage) = (Arc::clone(interpreter), Arc::clone(stage));
         let name = format!("live::{}::{}", scenario.name, interpreter.name);
