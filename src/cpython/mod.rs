@@ -13,7 +13,7 @@ mod scan;
 mod validate;
 
 pub use asyncio_debug::{AsyncioDebug, find_asyncio};
-pub use find::{FindError, find, find_in_files};
+pub use find::{FindError, MappedImage, find, find_in_files, matching_file};
 pub use quirks::{Awaits, GeneratorStates, InstanceDict, Instruction, LineTable, Quirks};
 pub use recognise::{KnownFiles, is_named_python};
 

@@ -6,4 +6,4 @@ mod dynamic;
 mod image;
 mod symbols;
 
-pub use image::{ElfError, Image, ReadAt, Section, Symbol};
+pub use image::{ElfError, Function, Image, ReadAt, Section, Symbol};

@@ -145,6 +145,11 @@ pub fn parent(pid: i32) -> Option<i32> {
     Status::read(pid)?.field("PPid:")?.parse().ok().filter(|pid| *pid > 0)
 }
 
+/// The id of a process in its innermost PID namespace: what it has for itself.
+pub fn innermost_id(pid: i32) -> Option<i32> {
+    Status::read(pid)?.field("NSpid:").map(parse_ids)?.last().copied()
+}
+
 /// The id of a process in the PID namespace that is so many levels below ours; it may have one of its own further below.
 pub fn id_at_level(pid: i32, level: usize) -> Option<i32> {
     Status::read(pid)?.field("NSpid:").map(parse_ids)?.get(level).copied()

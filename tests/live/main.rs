@@ -7,6 +7,7 @@
 mod blocked;
 mod churn;
 mod embedded;
+mod exec_situation;
 mod gil;
 mod lifetime;
 mod listing;
@@ -85,6 +86,7 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         tasks_why::SCENARIOS,
         tasks::SCENARIOS,
         tasks_views::SCENARIOS,
+        exec_situation::SCENARIOS,
     ];
     let scenarios = scenarios.into_iter().chain(more);
     for scenario in scenarios.flatten().filter(|scenario| (scenario.exists)(interpreter)) {
