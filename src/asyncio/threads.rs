@@ -7,7 +7,7 @@ use super::tasks::read_task;
 use super::types::Types;
 use super::{RawLoop, RawTask};
 use crate::base::Addr;
-use crate::cpython::Runtime;
+use crate::cpython::{AsyncioDebug, Runtime};
 use crate::interp::{Along, RawInterpreter, World};
 use crate::objects::Objects;
 use crate::target::ReadError;
@@ -16,7 +16,10 @@ use std::time::Instant;
 
 /// Reads them along with the stacks.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ReadThreadLoops;
+pub struct ReadThreadLoops {
+    /// Where the target says its asyncio keeps things, from 3.14 on.
+    pub debug: Option<AsyncioDebug>,
+}
 
 /// An event loop that a thread runs.
 #[derive(Clone, Debug)]
@@ -37,8 +40,8 @@ impl Along for ReadThreadLoops {
         if of_loops.is_empty() {
             return Vec::new();
         }
-        let types = Types::new(objects, None);
-        let places = Places::new(objects, None);
+        let types = Types::new(objects, self.debug);
+        let places = Places::new(objects, self.debug);
         let mut found = Vec::new();
         for interpreter in &world.interpreters {
             let has_loop = |thread: &&crate::interp::RawThread| {

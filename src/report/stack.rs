@@ -8,7 +8,7 @@ use super::model::StackReport;
 use super::wait::{Waits, explain};
 use crate::asyncio::ReadThreadLoops;
 use crate::base::Addr;
-use crate::cpython::{FindError, LayoutChoice};
+use crate::cpython::{FindError, LayoutChoice, RunningLoop, find_asyncio};
 use crate::interp::{Pause, SnapshotError, SnapshotOptions};
 use crate::objects::ValueLimits;
 use crate::os::{OsError, Process, Progress, Reading, with_deadline};
@@ -114,7 +114,9 @@ fn report(attached: &Attached<'_>, options: &StackOptions, progress: &Progress) 
         tasks: if options.waits { Reading::StatAndActivity } else { Reading::Stat },
         values: options.locals,
     };
-    let (taken, loops) = attached.snapshot(snapshot_options, &ReadThreadLoops)?.split();
+    let says_itself = runtime.quirks.running_loop == RunningLoop::Debug;
+    let debug = says_itself.then(|| find_asyncio(modules, memory, runtime)).flatten();
+    let (taken, loops) = attached.snapshot(snapshot_options, &ReadThreadLoops { debug })?.split();
     let addresses: Vec<Addr> = taken.world.threads().map(|thread| thread.address).collect();
     progress.at("reading /proc/PID/task, and what threads wait for");
     let waits = match options.waits {

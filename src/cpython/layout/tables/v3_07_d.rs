@@ -79,7 +79,6 @@ pub(super) const V3_7_5: Table = Table {
         ("PyTypeObject.tp_mro", 360),
         ("PyTypeObject.tp_name", 40),
         ("PyVarObject.ob_size", 32),
-        ("PyWeakReference.wr_object", 32),
         ("_PyErr_StackItem.exc_value", 8),
         ("_PyErr_StackItem.previous_item", 24),
         ("_PyRuntimeState.ceval.gil", 1264),
