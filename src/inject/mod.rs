@@ -3,6 +3,10 @@
 //! The only part that changes anything in the target. A [`Decision`] is made from a [`Situation`] alone, by which route a
 //! script may run now; everything else carries that out so that the target heals itself whenever we end.
 
+pub mod bootstrap;
+pub mod channel;
 mod plan;
+mod script;
 
 pub use plan::*;
+pub use script::{Kind, Script};

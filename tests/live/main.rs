@@ -6,6 +6,7 @@
 
 mod churn;
 mod embedded;
+mod exec_bootstrap;
 mod gil;
 mod lifetime;
 mod listing;
@@ -68,7 +69,7 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         trials.push(Trial::test(name, move || shapes::run(shape, &interpreter, &stage)));
     }
     let scenarios = [gil::SCENARIOS, lifetime::SCENARIOS, output::SCENARIOS, churn::SCENARIOS, pyspy::SCENARIOS];
-    let more = [samples::SCENARIOS, listing::SCENARIOS, waits::SCENARIOS, values::SCENARIOS];
+    let more = [samples::SCENARIOS, listing::SCENARIOS, waits::SCENARIOS, values::SCENARIOS, exec_bootstrap::SCENARIOS];
     let scenarios = scenarios.into_iter().chain(more);
     for scenario in scenarios.flatten().filter(|scenario| (scenario.exists)(interpreter)) {
         let (interpreter, stage) = (Arc::clone(interpreter), Arc::clone(stage));
