@@ -2,6 +2,7 @@
 
 mod build;
 mod doctor;
+mod exec;
 pub mod format;
 mod model;
 mod ps;
@@ -15,6 +16,9 @@ mod tree;
 mod values;
 mod wait;
 
+pub use exec::{
+    ExecException, ExecExit, ExecOptions, ExecReport, ExecResult, ExecStatus, ExecThread, News, Watcher, exec,
+};
 pub use doctor::{Diagnosis, DoctorReport, doctor};
 pub use model::{
     Frame, FrameKind, Gil, Interpreter, NativeThread, ProcessReport, PythonReport, SnapshotMode, SnapshotReport,
