@@ -1,5 +1,9 @@
 //! What can be asked for.
 
+mod exec;
+
+pub(super) use exec::{EvalArgs, ExecArgs, RouteArg, RunArgs};
+
 use clap::{Parser, Subcommand, ValueEnum};
 use std::time::Duration;
 
@@ -17,6 +21,8 @@ pub(super) struct Args {
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
     Stack(StackArgs),
+    Exec(ExecArgs),
+    Eval(EvalArgs),
     Ps(PsArgs),
     Doctor(DoctorArgs),
 }

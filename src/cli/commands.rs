@@ -1,10 +1,12 @@
 //! The commands, one file each.
 
 mod doctor;
+mod exec;
 mod ps;
 mod stack;
 mod subprocesses;
 
 pub(super) use doctor::doctor;
+pub(super) use exec::{eval, exec};
 pub(super) use ps::ps;
 pub(super) use stack::stack;

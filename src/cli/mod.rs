@@ -1,6 +1,7 @@
 //! The command line: arguments, commands, exit codes, and all that is printed.
 
 mod args;
+mod audit;
 mod commands;
 mod failure;
 
@@ -21,6 +22,8 @@ pub fn main() -> ExitCode {
     let mut out = io::BufWriter::new(Output);
     let result = match &args.command {
         Command::Stack(args) => commands::stack(args, &mut out),
+        Command::Exec(args) => commands::exec(args, &mut out),
+        Command::Eval(args) => commands::eval(args, &mut out),
         Command::Ps(args) => commands::ps(args, &mut out),
         Command::Doctor(args) => commands::doctor(args, &mut out),
     };

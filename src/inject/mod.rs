@@ -3,10 +3,27 @@
 //! The only part that changes anything in the target. A [`Decision`] is made from a [`Situation`] alone, by which route a
 //! script may run now; everything else carries that out so that the target heals itself whenever we end.
 
+mod api;
+mod assembler;
 pub mod bootstrap;
+mod borrow;
 pub mod channel;
+mod channel_setup;
+mod context;
+mod entrances;
+mod frame;
 mod plan;
+mod recipes;
 mod script;
+mod session;
+mod stand_in;
+mod trampoline;
+mod turn;
 
+pub use api::{ChannelFacts, InjectError, InjectOptions, Injected, Progress, Subject};
+pub use channel_setup::channel_state;
+pub use context::ChannelState;
 pub use plan::*;
+pub use recipes::{RECIPES, Recipe, recipe};
 pub use script::{Kind, Script};
+pub use session::{inject, look};

@@ -2,7 +2,9 @@
 
 mod access;
 mod cgroup;
+mod control;
 mod descriptors;
+mod detour;
 mod error;
 mod files;
 mod many;
@@ -11,6 +13,7 @@ mod memory;
 mod others;
 mod process;
 pub mod processes;
+mod registers;
 mod sockets;
 mod stop;
 #[allow(unsafe_code)]
@@ -19,10 +22,13 @@ mod syscall_tables;
 mod syscalls;
 mod tasks;
 mod watchdog;
+mod write;
 
 pub use access::{Check, Layer, Refusal, Verdict, absent, checks};
 pub use cgroup::{Cgroup, parse_cgroup};
+pub use control::{Control, Held};
 pub use descriptors::{FileInfo, FileKind, file_info, file_of};
+pub use detour::{NR_SIGRETURN, SUPPORTED};
 pub use error::OsError;
 pub use files::open_as_seen_by;
 pub use many::each_with_deadline;
@@ -30,9 +36,11 @@ pub use maps::{Module, Modules};
 pub use memory::ProcessMemory;
 pub use others::{PipeEnd, children, command, file_lock_holder, innermost_id, parent, pipe_holders};
 pub use process::{Process, ProcessFacts};
+pub use registers::Registers;
 pub use sockets::{Socket, find_sockets};
 pub use stop::{StopError, StopFailure, StopRequest, StoppedThread};
 pub use sys::{share_heap, wait_for_interrupt};
 pub use syscalls::{Activity, Call};
 pub use tasks::{CpuUse, Reading, Stillness, TaskStat, Tasks};
 pub use watchdog::{Progress, with_deadline};
+pub use write::{DescriptorLimit, MemoryWriter};

@@ -81,6 +81,11 @@ impl Process {
         started(self.start_ticks)
     }
 
+    /// When it started, in clock ticks since boot: with its PID, what tells it from all others.
+    pub fn start_ticks(&self) -> u64 {
+        self.start_ticks
+    }
+
     /// The facts; what cannot be read is left out. Reads `cmdline`, which can block on a process in uninterruptible sleep.
     pub fn facts(&self) -> ProcessFacts {
         let stat = self.proc.stat().ok();

@@ -140,7 +140,7 @@ impl Drop for StoppedThread {
     }
 }
 
-fn from_errno(errno: Errno) -> StopError {
+pub(super) fn from_errno(errno: Errno) -> StopError {
     match errno {
         Errno::ESRCH => StopError::Gone,
         Errno::EPERM | Errno::EACCES => StopError::Refused,

@@ -78,3 +78,83 @@ pub fn wait_for_interrupt(limit: Duration) -> bool {
     let _ = before.thread_set_mask();
     interrupted
 }
+
+/// Reads the vector state of a stopped thread into `buffer`, as `XSAVE` writes it; how many bytes it has.
+pub(super) fn read_vectors(tid: Pid, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: `vector` describes exactly `buffer`, which is writable and outlives the call; the kernel writes no more than
+    // `iov_len` bytes there, and into `vector` how many they were.
+    let result = unsafe { libc::ptrace(libc::PTRACE_GETREGSET, tid.as_raw(), NT_X86_XSTATE, &raw mut vector) };
+    Errno::result(result).map(|_| vector.iov_len)
+}
+
+/// Writes it back.
+pub(super) fn write_vectors(tid: Pid, bytes: &[u8]) -> Result<(), Errno> {
+    let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: `vector` describes exactly `bytes`, which outlives the call; PTRACE_SETREGSET only reads from there.
+    let result = unsafe { libc::ptrace(libc::PTRACE_SETREGSET, tid.as_raw(), NT_X86_XSTATE, &raw mut vector) };
+    Errno::result(result).map(drop)
+}
+
+/// Which registers: `linux/elf.h`.
+const NT_X86_XSTATE: usize = 0x202;
+
+/// The signals that a stopped thread blocks, as the kernel's 64-bit set (`PTRACE_GETSIGMASK`, Linux 3.11).
+pub(super) fn signal_mask(tid: Pid) -> Result<u64, Errno> {
+    let mut mask = 0_u64;
+    // SAFETY: the kernel writes 8 bytes, as the third argument says, to `mask`, which is that large.
+    let result = unsafe { libc::ptrace(PTRACE_GETSIGMASK, tid.as_raw(), size_of::<u64>(), &raw mut mask) };
+    Errno::result(result).map(|_| mask)
+}
+
+/// Sets them (`PTRACE_SETSIGMASK`).
+pub(super) fn set_signal_mask(tid: Pid, mask: u64) -> Result<(), Errno> {
+    // SAFETY: the kernel reads 8 bytes, as the third argument says, from `mask`, which is that large.
+    let result = unsafe { libc::ptrace(PTRACE_SETSIGMASK, tid.as_raw(), size_of::<u64>(), &raw const mask) };
+    Errno::result(result).map(drop)
+}
+
+const PTRACE_GETSIGMASK: libc::c_uint = 0x420a;
+const PTRACE_SETSIGMASK: libc::c_uint = 0x420b;
+
+/// Lets a stopped thread run on, still traced, with a signal (0: none): to the next boundary of a system call, or until
+/// something else stops it.
+pub(super) fn resume(tid: Pid, to_call: bool, signal: i32) -> Result<(), Errno> {
+    let request = if to_call { libc::PTRACE_SYSCALL } else { libc::PTRACE_CONT };
+    // SAFETY: neither request takes a pointer: the third argument is ignored and the fourth is a signal number.
+    let result = unsafe {
+        libc::ptrace(
+            request,
+            tid.as_raw(),
+            std::ptr::null_mut::<libc::c_void>(),
+            signal as libc::c_long as *mut libc::c_void,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// Writes one word into a stopped thread's memory whatever its protection (`PTRACE_POKEDATA`).
+pub(super) fn poke(tid: Pid, address: u64, word: u64) -> Result<(), Errno> {
+    // SAFETY: both are numbers here: an address in the other process, which is not dereferenced in this one, and a word.
+    let result = unsafe {
+        libc::ptrace(
+            libc::PTRACE_POKEDATA,
+            tid.as_raw(),
+            address as *mut libc::c_void,
+            word as libc::c_long as *mut libc::c_void,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// Sets how many descriptors a process may have open (soft limit), within its hard limit; what it was before.
+pub(super) fn raise_descriptor_limit(pid: Pid, soft: Option<u64>) -> Result<u64, Errno> {
+    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: without a new limit prlimit only writes to `old`, which is a valid rlimit64.
+    let result = unsafe { libc::prlimit64(pid.as_raw(), libc::RLIMIT_NOFILE, std::ptr::null(), &mut old) };
+    Errno::result(result)?;
+    let new = libc::rlimit64 { rlim_cur: soft.unwrap_or(old.rlim_max).min(old.rlim_max), rlim_max: old.rlim_max };
+    // SAFETY: `new` is a valid rlimit64 that outlives the call; the old limit is not asked for.
+    let result = unsafe { libc::prlimit64(pid.as_raw(), libc::RLIMIT_NOFILE, &new, std::ptr::null_mut()) };
+    Errno::result(result).map(|_| old.rlim_cur)
+}

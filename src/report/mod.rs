@@ -16,10 +16,10 @@ mod tree;
 mod values;
 mod wait;
 
+pub use doctor::{Diagnosis, DoctorReport, doctor};
 pub use exec::{
     ExecException, ExecExit, ExecOptions, ExecReport, ExecResult, ExecStatus, ExecThread, News, Watcher, exec,
 };
-pub use doctor::{Diagnosis, DoctorReport, doctor};
 pub use model::{
     Frame, FrameKind, Gil, Interpreter, NativeThread, ProcessReport, PythonReport, SnapshotMode, SnapshotReport,
     StackReport, Thread, Wait,

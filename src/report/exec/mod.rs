@@ -124,8 +124,8 @@ pub fn exec(
     let (sender, receiver) = channel();
     let doing = Doing::default();
     {
-        let (script, options, cancel, doing) = (script.clone(), options.clone(), Arc::clone(&cancel), doing.clone());
-        let work = move || worker::run(process, script, &options, &cancel, &doing, &sender);
+        let (script, asked, cancel, doing) = (script.clone(), options.clone(), Arc::clone(&cancel), doing.clone());
+        let work = move || worker::run(&process, &script, &asked, &cancel, &doing, &sender);
         let spawned = std::thread::Builder::new().name("pyattach-exec".into()).spawn(work);
         if spawned.is_err() {
             return Err(timeout(pid, options.start_limit, "starting a thread"));

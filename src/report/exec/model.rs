@@ -88,6 +88,22 @@ pub enum ExecStatus {
     Planned,
 }
 
+impl ExecStatus {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            ExecStatus::Ok => "ok",
+            ExecStatus::Exception => "exception",
+            ExecStatus::Exit => "exit",
+            ExecStatus::NotStarted => "not_started",
+            ExecStatus::StillRunning => "still_running",
+            ExecStatus::Refused => "refused",
+            ExecStatus::Gone => "gone",
+            ExecStatus::Planned => "planned",
+        }
+    }
+}
+
 /// A thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ExecThread {

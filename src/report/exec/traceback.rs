@@ -77,7 +77,13 @@ mod tests {
 
     #[test]
     fn all_else_stays_as_it_is() {
-        for text in ["", "  File \"a", "  File \"a\", line x, in f", "  File \"b.py\", line 1", "a\n\n  File \"<pyattach b>\", line 1, in f"] {
+        for text in [
+            "",
+            "  File \"a",
+            "  File \"a\", line x, in f",
+            "  File \"b.py\", line 1",
+            "a\n\n  File \"<pyattach b>\", line 1, in f",
+        ] {
             assert_eq!(with_sources(text, &script(), None), text);
         }
         assert_eq!(with_sources("  File \"<pyattach a.py>\", line 1", &script(), None), "  File \"a.py\", line 1");

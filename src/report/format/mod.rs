@@ -1,6 +1,7 @@
 //! Formats of a report, one file each.
 
 mod doctor;
+mod exec;
 mod fold;
 mod frames;
 mod motion;
@@ -11,6 +12,7 @@ mod text;
 mod waits;
 
 pub use doctor::write_doctor;
+pub use exec::write_exec;
 pub use ps::write_ps;
 pub use pyspy::{ShortNames, write_pyspy};
 pub use refused::write_refused;

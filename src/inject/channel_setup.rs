@@ -1,0 +1,270 @@
+//! Making the channel in the target: a file in memory that it has open and mapped, and that we have open too.
+//!
+//! What is touched: one descriptor and one mapping of the target, and pages of memory that are accounted to it. How it is
+//! undone: the program closes the descriptor, the code unmaps the rest as its last instruction; where nothing ran, we do
+//! both, or the code does when it is reached and finds the request withdrawn. Both bear the name `pyattach` in `/proc`.
+
+use super::Route;
+use super::api::{ChannelFacts, InjectError, Subject};
+use super::borrow::Borrowed;
+use super::context::{CONTEXT_AT, ChannelState, Context, PAGE, Slot};
+use super::entrances::Entrances;
+use crate::base::{Addr, FieldValue};
+use crate::os::{DescriptorLimit, MemoryWriter};
+use nix::errno::Errno;
+use nix::time::{ClockId, clock_gettime};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::{Duration, Instant};
+
+/// Name of the file in `/proc/PID/fd` and `/proc/PID/maps`.
+pub(super) const NAME: &str = "pyattach";
+
+const SYS_CLOSE: i64 = 3;
+const SYS_MMAP: i64 = 9;
+const SYS_MUNMAP: i64 = 11;
+const SYS_FCNTL: i64 = 72;
+const SYS_MEMFD_CREATE: i64 = 319;
+const MFD_CLOEXEC: u64 = 1;
+const F_DUPFD_CLOEXEC: u64 = 1030;
+const READ_WRITE: u64 = 3;
+const READ_EXECUTE: u64 = 5;
+const MAP_SHARED: u64 = 1;
+const MAP_FIXED: u64 = 0x10;
+const MAP_PRIVATE_ANONYMOUS: u64 = 0x22;
+const NOWHERE: u64 = u64::MAX;
+/// Descriptors below are the standard streams; a program may rely on these being closed.
+const FIRST_DESCRIPTOR: u64 = 3;
+
+/// Where records begin unless the program's text needs more room before that.
+const STREAM_AT: u64 = 64 << 10;
+
+/// A request that is in the target.
+pub(super) struct Request {
+    file: File,
+    pub(super) facts: ChannelFacts,
+    /// Where the file is mapped, and how much of it.
+    pub(super) base: Addr,
+    len: u64,
+}
+
+/// How the target is to be asked.
+pub(super) struct Order<'a> {
+    pub(super) subject: Subject<'a>,
+    pub(super) entrances: &'a Entrances,
+    pub(super) writer: &'a MemoryWriter,
+    pub(super) route: Route,
+    pub(super) deadline: Instant,
+    pub(super) program: &'a dyn Fn(&ChannelFacts) -> Vec<u8>,
+}
+
+impl Request {
+    /// Makes descriptor, mapping and context, by system calls of the borrowed thread.
+    pub(super) fn make(borrowed: &mut Borrowed<'_>, order: &Order<'_>) -> Result<Request, InjectError> {
+        let fd = open_descriptor(borrowed, order.subject.process.pid)?;
+        let made = Request::map(borrowed, order, fd);
+        if made.is_err() {
+            let _ = borrowed.system_call("closing the channel", SYS_CLOSE, [fd, 0, 0, 0, 0, 0]);
+        }
+        made
+    }
+
+    fn map(borrowed: &mut Borrowed<'_>, order: &Order<'_>, fd: u64) -> Result<Request, InjectError> {
+        let io = |error: std::io::Error| InjectError::Step { step: "opening the channel", source: errno(&error) };
+        let path = format!("/proc/{}/fd/{fd}", order.subject.process.pid);
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        let mut facts = ChannelFacts {
+            fd: fd as i32,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            stream_at: STREAM_AT,
+            ns_pid: innermost_pid(order.subject),
+            deadline_ns: deadline_for(order.subject.process.pid, order.deadline),
+            route: order.route,
+            text_fd: None,
+        };
+        let mut context = Context::new(&(order.program)(&facts));
+        if context.mapped_len() > facts.stream_at {
+            // The text says where records begin; it may become a little longer by that.
+            facts.stream_at = context.mapped_len() + PAGE;
+            context = Context::new(&(order.program)(&facts));
+        }
+        let len = context.mapped_len();
+        file.set_len(facts.stream_at).map_err(io)?;
+        let code = &order.entrances.code.bytes;
+        file.write_all_at(code, 0).map_err(io)?;
+        let base = map_code(borrowed, fd, len, order)?;
+        let request = Request { file, facts, base, len };
+        let mapped = request.finish(borrowed, order, context);
+        if mapped.is_err() {
+            request.unmap(borrowed);
+        }
+        mapped.map(|()| request)
+    }
+
+    /// Maps what is writable, and writes it.
+    fn finish(&self, borrowed: &mut Borrowed<'_>, order: &Order<'_>, mut context: Context) -> Result<(), InjectError> {
+        let fd = self.facts.fd as u64;
+        let at = self.base.0 + CONTEXT_AT;
+        let args = [at, self.len - CONTEXT_AT, READ_WRITE, MAP_SHARED | MAP_FIXED, fd, CONTEXT_AT];
+        borrowed.system_call("mapping the channel", SYS_MMAP, args)?;
+        context.set(Slot::Deadline, self.facts.deadline_ns);
+        context.set_u32(Slot::Pid, self.facts.ns_pid as u32);
+        context.set_u32(Slot::Descriptor, self.facts.fd as u32);
+        context.set(Slot::Device, self.facts.device);
+        context.set(Slot::Inode, self.facts.inode);
+        context.set_address(Slot::Base, self.base);
+        context.set(Slot::Length, self.len);
+        context.set(Slot::Mask, borrowed.mask());
+        order.entrances.fill(&mut context, self.base);
+        let written = self.file.write_all_at(context.bytes(), CONTEXT_AT);
+        written.map_err(|error| InjectError::Step { step: "writing the program", source: errno(&error) })
+    }
+
+    /// Makes the borrowed thread call a function; what that returned.
+    pub(super) fn call(
+        &self,
+        borrowed: &mut Borrowed<'_>,
+        entrances: &Entrances,
+        function: Addr,
+        args: [Addr; 2],
+    ) -> Result<u64, InjectError> {
+        let [first, second] = args;
+        let words = [function.0, first.0, second.0].map(u64::to_le_bytes).concat();
+        let written = self.file.write_all_at(&words, CONTEXT_AT + Slot::Function as u64);
+        written.map_err(|error| InjectError::Step { step: "calling a function", source: errno(&error) })?;
+        borrowed.call(self.base.offset(entrances.code.call), self.context())?;
+        self.read(Slot::Result)
+            .ok_or(InjectError::Step { step: "reading what a function returned", source: Errno::EIO })
+    }
+
+    /// Unmaps and closes everything, while nothing in the target refers to it.
+    pub(super) fn undo(&self, borrowed: &mut Borrowed<'_>, pid: i32) {
+        self.unmap(borrowed);
+        self.close(borrowed, pid);
+    }
+
+    fn unmap(&self, borrowed: &mut Borrowed<'_>) {
+        let _ = borrowed.system_call("unmapping the channel", SYS_MUNMAP, [self.base.0, self.len, 0, 0, 0, 0]);
+    }
+
+    /// Closes the descriptor in the target, unless it stands for something else by now.
+    pub(super) fn close(&self, borrowed: &mut Borrowed<'_>, pid: i32) {
+        if self.is_open_in(pid) {
+            let args = [self.facts.fd as u64, 0, 0, 0, 0, 0];
+            let _ = borrowed.system_call("closing the channel", SYS_CLOSE, args);
+        }
+    }
+
+    /// True while the target has the descriptor open.
+    pub(super) fn is_open_in(&self, pid: i32) -> bool {
+        std::fs::metadata(format!("/proc/{pid}/fd/{}", self.facts.fd))
+            .is_ok_and(|found| (found.dev(), found.ino()) == (self.facts.device, self.facts.inode))
+    }
+
+    /// Where the context is in the target.
+    pub(super) fn context(&self) -> Addr {
+        self.base.offset(CONTEXT_AT)
+    }
+
+    /// How far it has come.
+    pub(super) fn state(&self) -> ChannelState {
+        channel_state(&self.file)
+    }
+
+    /// Withdraws it: what has not been claimed by now never runs.
+    pub(super) fn cancel(&self) {
+        let _ = self.file.write_all_at(&1_u32.to_le_bytes(), CONTEXT_AT + Slot::Cancel as u64);
+    }
+
+    fn read(&self, slot: Slot) -> Option<u64> {
+        let mut bytes = [0; 8];
+        self.file.read_exact_at(&mut bytes, CONTEXT_AT + slot as u64).ok()?;
+        u64::from_bytes(&bytes)
+    }
+
+    /// A handle for whoever reads the records.
+    pub(super) fn handle(&self) -> Result<File, InjectError> {
+        let copy = self.file.try_clone();
+        copy.map_err(|error| InjectError::Step { step: "opening the channel", source: errno(&error) })
+    }
+}
+
+/// How far a request has come whose channel this is, also after the target's end.
+pub fn channel_state(channel: &File) -> ChannelState {
+    let mut bytes = [0; 4];
+    match channel.read_exact_at(&mut bytes, CONTEXT_AT + Slot::State as u64) {
+        Ok(()) => ChannelState::from_number(u32::from_le_bytes(bytes)),
+        Err(_) => ChannelState::Unknown,
+    }
+}
+
+/// The descriptor of a new file in memory, not one of the standard streams.
+fn open_descriptor(borrowed: &mut Borrowed<'_>, pid: i32) -> Result<u64, InjectError> {
+    let name = borrowed.put_beside(format!("{NAME}\0").as_bytes())?;
+    let args = [name.0, MFD_CLOEXEC, 0, 0, 0, 0];
+    let mut create = || borrowed.system_call("making the channel (memfd_create)", SYS_MEMFD_CREATE, args);
+    let fd = match create() {
+        Err(InjectError::Step { source: Errno::EMFILE, .. }) => {
+            // The limit is the program's own; it is as before when this goes out of scope.
+            let _raised = DescriptorLimit::raise(pid).map_err(|source| InjectError::Step {
+                step: "it has no free descriptor, and its limit cannot be raised",
+                source,
+            })?;
+            create()?
+        }
+        result => result?,
+    };
+    if fd >= FIRST_DESCRIPTOR {
+        return Ok(fd);
+    }
+    let args = [fd, F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR, 0, 0, 0];
+    let moved = borrowed.system_call("moving the channel", SYS_FCNTL, args);
+    let _ = borrowed.system_call("closing the channel", SYS_CLOSE, [fd, 0, 0, 0, 0, 0]);
+    moved
+}
+
+/// Maps as much as is needed so that it can be executed and not written. Where a file in memory may not be executed, memory
+/// without a file is, and the code is written there in the way debuggers do.
+fn map_code(borrowed: &mut Borrowed<'_>, fd: u64, len: u64, order: &Order<'_>) -> Result<Addr, InjectError> {
+    let step = "mapping the code";
+    match borrowed.system_call(step, SYS_MMAP, [0, len, READ_EXECUTE, MAP_SHARED, fd, 0]) {
+        Err(InjectError::Step { source: Errno::EACCES | Errno::EPERM, .. }) => {}
+        result => return result.map(Addr),
+    }
+    let args = [0, len, READ_EXECUTE, MAP_PRIVATE_ANONYMOUS, NOWHERE, 0];
+    let base = Addr(borrowed.system_call(step, SYS_MMAP, args)?);
+    let written = order.writer.write_protected(base, &order.entrances.code.bytes);
+    if let Err(source) = written {
+        let _ = borrowed.system_call(step, SYS_MUNMAP, [base.0, len, 0, 0, 0, 0]);
+        return Err(InjectError::Step { step: "writing the code", source });
+    }
+    Ok(base)
+}
+
+fn errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// The PID that `getpid` returns in the target.
+fn innermost_pid(subject: Subject<'_>) -> i32 {
+    subject.process.facts().ns_pids.last().copied().unwrap_or(subject.process.pid)
+}
+
+/// A moment on the target's monotonic clock, which a time namespace may have shifted.
+fn deadline_for(pid: i32, deadline: Instant) -> u64 {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    let shift = clock_offset(&format!("/proc/{pid}/timens_offsets")) - clock_offset("/proc/self/timens_offsets");
+    let nanoseconds = (now + left).as_nanos() as i128 + shift;
+    u64::try_from(nanoseconds).unwrap_or(u64::MAX)
+}
+
+/// The offset of the monotonic clock in nanoseconds: `monotonic SECONDS NANOSECONDS` (time_namespaces(7)).
+fn clock_offset(path: &str) -> i128 {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("monotonic"));
+    let mut words = line.unwrap_or_default().split_whitespace().map(|word| word.parse::<i128>().unwrap_or(0));
+    words.next().unwrap_or(0) * 1_000_000_000 + words.next().unwrap_or(0)
+}
