@@ -7,6 +7,8 @@
 mod churn;
 mod embedded;
 mod exec_bootstrap;
+mod exec_command;
+mod exec_matrix;
 mod gil;
 mod lifetime;
 mod listing;
@@ -68,8 +70,14 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         let name = format!("live::{}::{}", shape.name, interpreter.name);
         trials.push(Trial::test(name, move || shapes::run(shape, &interpreter, &stage)));
     }
+    for state in exec_matrix::STATES {
+        let (interpreter, stage) = (Arc::clone(interpreter), Arc::clone(stage));
+        let name = format!("live::exec_matrix::{}::{}", state.name, interpreter.name);
+        trials.push(Trial::test(name, move || exec_matrix::run(state, &interpreter, &stage)));
+    }
     let scenarios = [gil::SCENARIOS, lifetime::SCENARIOS, output::SCENARIOS, churn::SCENARIOS, pyspy::SCENARIOS];
     let more = [samples::SCENARIOS, listing::SCENARIOS, waits::SCENARIOS, values::SCENARIOS, exec_bootstrap::SCENARIOS];
+    let more = more.into_iter().chain([exec_command::SCENARIOS]);
     let scenarios = scenarios.into_iter().chain(more);
     for scenario in scenarios.flatten().filter(|scenario| (scenario.exists)(interpreter)) {
         let (interpreter, stage) = (Arc::clone(interpreter), Arc::clone(stage));

@@ -123,7 +123,8 @@ fn run(pid: i32, script: &Script, args: &RunArgs, out: &mut dyn Write) -> Result
     // From here on SIGINT is asked for: a request is not left in the process.
     let interrupt = SigSet::from(Signal::SIGINT);
     let _ = interrupt.thread_block();
-    let mut printer = Printer { json: args.json, verbose: args.verbose, out, failed: None, interrupts: 0 };
+    let mut printer =
+        Printer { json: args.json, verbose: args.verbose, out, failed: None, interrupts: 0, decision: String::new() };
     let result = run_script(pid, script, &options(args), &mut printer);
     let (failed, interrupts) = (printer.failed, printer.interrupts);
     if let Some((log, target)) = &mut log {
@@ -190,6 +191,7 @@ struct Printer<'o> {
     out: &'o mut dyn Write,
     failed: Option<io::Error>,
     interrupts: u32,
+    decision: String,
 }
 
 impl Watcher for Printer<'_> {
@@ -206,7 +208,10 @@ impl Watcher for Printer<'_> {
             }
             News::WaitingForTurn => eprintln!("pyattach: another pyattach is busy with this process; waiting for it"),
             _ if !self.verbose => {}
+            // It may look many times; each new answer is news.
+            News::Looked { decision, .. } if *decision == self.decision => {}
             News::Looked { decision, paused } => {
+                self.decision.clone_from(decision);
                 eprintln!("pyattach: looked, stopped {} µs: {}", paused.as_micros(), display_safe(decision));
             }
             News::Requested(_) => eprintln!("pyattach: the request is in place"),
