@@ -20,8 +20,25 @@ use support::registry::{self, Interpreter};
 use support::{Failed, Outcome, ensure};
 
 /// Names that the record lacks, with the reason.
-const UNRECORDED: &[(&str, &str)] =
-    &[("PyModuleObject.md_dict", "the record is of headers, and up to 3.9 the structure is in Objects/moduleobject.c")];
+const UNRECORDED: &[(&str, &str)] = &[
+    ("PyModuleObject.md_dict", "the record is of headers, and up to 3.9 the structure is in Objects/moduleobject.c"),
+    (
+        "PyThreadState.remote_debugger_support.debugger_script_path",
+        "the record has the member before it; debug offsets say the same",
+    ),
+];
+
+/// Names that were asked for after some builds had gone from where they were to be had. Their tables, which are kept as they
+/// were, lack them; readers then say that they do not know.
+const ASKED_FOR_LATER: &[&str] = &[
+    "_PyRuntimeState.initialized",
+    "_PyRuntimeState.main_tstate",
+    "_PyRuntimeState.ceval.pending.lock",
+    "_PyRuntimeState.ceval.pending_mainthread.lock",
+    "_PyRuntimeState.ceval.pending_mainthread.mutex",
+    "PyInterpreterState.ceval.pending.lock",
+    "PyInterpreterState.config.remote_debug",
+];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -231,6 +248,8 @@ impl Record {
                 recorded.set(*name, offset);
             }
         }
+        let lacks = |name: &&&str| table.offsets().get(name).is_none();
+        ASKED_FOR_LATER.iter().filter(lacks).for_each(|name| recorded.remove(name));
         compare(table, &recorded, true)
     }
 }

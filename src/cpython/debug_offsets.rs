@@ -23,10 +23,12 @@ enum Member {
     Size(u8, &'static str),
     /// An offset in the section's structure that readers use.
     Offset(u8, &'static str),
+    /// An offset in a structure that has a section before this one.
+    Elsewhere(u8, &'static str),
     /// An offset nobody here uses.
     Unused(u8),
 }
-use Member::{Offset, Size, Unused};
+use Member::{Elsewhere, Offset, Size, Unused};
 
 /// The table up to the last member of interest, in the order of 3.15.
 const MEMBERS: &[Member] = &[
@@ -123,6 +125,20 @@ const MEMBERS: &[Member] = &[
     Offset(15, "sizeof PyCompactUnicodeObject"),
     Size(13, "sizeof struct _gc_runtime_state"),
     Offset(13, "struct _gc_runtime_state.collecting"),
+    Unused(15), // gc frame
+    Unused(15), // generation_stats_size
+    Unused(15), // generation_stats
+    Unused(14), // generator size
+    Unused(14), // gi_name
+    Unused(14), // gi_iframe
+    Unused(14), // gi_frame_state
+    Unused(14), // llist_node next
+    Unused(14), // llist_node prev
+    Elsewhere(14, "PyThreadState.eval_breaker"),
+    Elsewhere(14, "PyThreadState.remote_debugger_support"),
+    Elsewhere(14, "PyInterpreterState.config.remote_debug"),
+    Elsewhere(14, "struct _PyRemoteDebuggerSupport.debugger_pending_call"),
+    Elsewhere(14, "struct _PyRemoteDebuggerSupport.debugger_script_path"),
 ];
 
 /// Members that say "there is none" with 0.
@@ -179,7 +195,7 @@ pub fn parse(bytes: &[u8]) -> Result<DebugOffsets, DebugOffsetsError> {
     let mut offsets = Offsets::new();
     let mut section_size = 0;
     for member in MEMBERS {
-        let (Size(since, _) | Offset(since, _) | Unused(since)) = member;
+        let (Size(since, _) | Offset(since, _) | Elsewhere(since, _) | Unused(since)) = member;
         if *since > shape {
             continue;
         }
@@ -200,13 +216,16 @@ pub fn parse(bytes: &[u8]) -> Result<DebugOffsets, DebugOffsetsError> {
                 }
                 offsets.set(name, value as u32);
             }
+            Elsewhere(_, name) if value > SANE_SIZE => return Err(DebugOffsetsError::Value { name, value }),
+            Elsewhere(_, name) => offsets.set(name, value as u32),
         }
     }
     derive(&mut offsets);
     Ok(DebugOffsets { version, free_threaded, offsets })
 }
 
-/// Offsets that follow from two members: in the GIL's own structure, and of a member of the interpreter's `gc`.
+/// Offsets that follow from two members: in the GIL's own structure, of a member of the interpreter's `gc`, and of what
+/// remote debugging keeps in a thread state.
 fn derive(offsets: &mut Offsets) {
     if let Some(gil) = offsets.get("PyInterpreterState._gil") {
         for member in ["enabled", "locked", "last_holder"] {
@@ -221,6 +240,13 @@ fn derive(offsets: &mut Offsets) {
         (offsets.get("PyInterpreterState.gc"), offsets.get("struct _gc_runtime_state.collecting"))
     {
         offsets.set("PyInterpreterState.gc.collecting", gc.saturating_add(collecting));
+    }
+    let support = offsets.get("PyThreadState.remote_debugger_support");
+    for member in ["debugger_pending_call", "debugger_script_path"] {
+        let within = offsets.get(&format!("struct _PyRemoteDebuggerSupport.{member}"));
+        if let (Some(support), Some(within)) = (support, within) {
+            offsets.set(format!("PyThreadState.remote_debugger_support.{member}"), support.saturating_add(within));
+        }
     }
 }
 

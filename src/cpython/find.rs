@@ -193,7 +193,7 @@ fn no_fit_error(no_fit: NoFit, module: &Module, pid: i32) -> FindError {
 }
 
 /// The file that is mapped, recognised by its first bytes; `None` when it is gone or was replaced.
-pub(super) fn matching_file(module: &Module, base: Addr, memory: &dyn Memory) -> Option<File> {
+pub fn matching_file(module: &Module, base: Addr, memory: &dyn Memory) -> Option<File> {
     let mut mapped = vec![0; HEAD_BYTES];
     memory.read(base, &mut mapped).ok()?;
     module.open().find(|file| {
@@ -203,9 +203,11 @@ pub(super) fn matching_file(module: &Module, base: Addr, memory: &dyn Memory) ->
 }
 
 /// An image read from the process's memory.
-pub(super) struct MappedImage<'m> {
-    pub(super) memory: &'m dyn Memory,
-    pub(super) base: Addr,
+pub struct MappedImage<'m> {
+    /// The process's memory.
+    pub memory: &'m dyn Memory,
+    /// Where the image's beginning is mapped.
+    pub base: Addr,
 }
 
 impl ReadAt for MappedImage<'_> {

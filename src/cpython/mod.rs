@@ -11,7 +11,7 @@ mod recognise;
 mod scan;
 mod validate;
 
-pub use find::{FindError, find, find_in_files};
+pub use find::{FindError, MappedImage, find, find_in_files, matching_file};
 pub use quirks::{InstanceDict, Instruction, LineTable, Quirks};
 pub use recognise::{KnownFiles, is_named_python};
 

@@ -7,7 +7,7 @@ use crate::base::{Addr, limits};
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::program_header::{PT_DYNAMIC, PT_LOAD};
 use goblin::elf::section_header::{SHF_COMPRESSED, SHT_NOBITS};
-use goblin::elf::sym::Symtab;
+use goblin::elf::sym::{STT_FUNC, STT_GNU_IFUNC, Sym, Symtab};
 use goblin::elf::{Header, ProgramHeader, ProgramHeaders, SectionHeader};
 use goblin::elf64::program_header::SIZEOF_PHDR;
 use goblin::elf64::section_header::SIZEOF_SHDR;
@@ -68,6 +68,19 @@ pub struct Symbol {
     pub value: u64,
     /// Size in bytes.
     pub size: u64,
+}
+
+/// A function that others can call, by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its name, without version.
+    pub name: String,
+    /// Virtual address in the image.
+    pub value: u64,
+    /// Size in bytes, 0 when not recorded.
+    pub size: u64,
+    /// `STT_GNU_IFUNC`: what is there chooses the function, it is not the function.
+    pub indirect: bool,
 }
 
 /// A section of the file.
@@ -151,6 +164,60 @@ impl<'r> Image<'r> {
             search(&tables.symbols, &tables.strings, &names, &mut found);
         }
         found
+    }
+
+    /// All functions among the dynamic symbols.
+    pub fn dynamic_functions(&self) -> Vec<Function> {
+        let tables = match self.section(".dynsym") {
+            Some(section) => self.sections.get(section.header.sh_link as usize).and_then(|strings| {
+                let symbols = self.section_bytes(section)?;
+                Some((symbols, self.section_bytes(strings)?))
+            }),
+            None => self.dynamic_tables().map(|tables| (tables.symbols, tables.strings)),
+        };
+        let Some((symbols, strings)) = tables else { return Vec::new() };
+        let count = (symbols.len() / goblin::elf64::sym::SIZEOF_SYM).min(limits::ELF_SYMBOLS);
+        let Ok(table) = Symtab::parse(&symbols, 0, count, CTX) else { return Vec::new() };
+        let is_function = |symbol: &Sym| {
+            symbol.st_shndx != 0 && symbol.st_value != 0 && matches!(symbol.st_type(), STT_FUNC | STT_GNU_IFUNC)
+        };
+        let function = |symbol: Sym| Function {
+            name: string_at(&strings, symbol.st_name),
+            value: symbol.st_value,
+            size: symbol.st_size,
+            indirect: symbol.st_type() == STT_GNU_IFUNC,
+        };
+        table.iter().filter(is_function).map(function).collect()
+    }
+
+    /// Where the first segment of a kind is in the image: virtual address and size in memory.
+    pub fn segment(&self, kind: u32) -> Option<(u64, u64)> {
+        self.segments.iter().find(|s| s.p_type == kind).map(|s| (s.p_vaddr, s.p_memsz))
+    }
+
+    /// Where the loadable segment that has a virtual address ends.
+    pub fn end_of_segment_at(&self, vaddr: u64) -> Option<u64> {
+        let has = |s: &&ProgramHeader| s.p_type == PT_LOAD && vaddr.wrapping_sub(s.p_vaddr) < s.p_filesz;
+        self.segments.iter().find(has).map(|s| s.p_vaddr.wrapping_add(s.p_filesz))
+    }
+
+    /// Bytes of a loadable segment, by virtual address in the image.
+    pub fn loaded_bytes(&self, vaddr: u64, len: usize) -> Option<Vec<u8>> {
+        if len as u64 > limits::ELF_SECTION_BYTES {
+            return None;
+        }
+        if self.reader.mapped_at().is_some() {
+            let first = self.segments.iter().find(|s| s.p_type == PT_LOAD)?;
+            let start = first.p_vaddr.wrapping_sub(first.p_offset);
+            return self.reader.read_at(vaddr.wrapping_sub(start), len);
+        }
+        let has = |s: &&ProgramHeader| s.p_type == PT_LOAD && vaddr.wrapping_sub(s.p_vaddr) < s.p_filesz;
+        let segment = self.segments.iter().find(has)?;
+        let within = vaddr.wrapping_sub(segment.p_vaddr);
+        if len as u64 > segment.p_filesz - within {
+            return None;
+        }
+        self.reader.read_at(segment.p_offset.checked_add(within)?, len)
     }
 
     /// The symbol of this name in `.symtab`, which stripping removes.

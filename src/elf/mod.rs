@@ -5,4 +5,4 @@ pub mod dwarf;
 mod dynamic;
 mod image;
 
-pub use image::{ElfError, Image, ReadAt, Section, Symbol};
+pub use image::{ElfError, Function, Image, ReadAt, Section, Symbol};

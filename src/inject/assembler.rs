@@ -63,12 +63,6 @@ impl Assembler {
         self.context_operand(register as u8, slot);
     }
 
-    /// `mov [context.slot], register`, 64 bits.
-    pub(super) fn store(&mut self, slot: Slot, register: R) {
-        self.code.extend_from_slice(&[0x48, 0x89]);
-        self.context_operand(register as u8, slot);
-    }
-
     /// `mov [context.slot], register`, 32 bits.
     pub(super) fn store_u32(&mut self, slot: Slot, register: R) {
         self.code.push(0x89);

@@ -5,6 +5,7 @@
 //! thread itself, as the frame makes it return to where it was (see `frame`). All signals wait meanwhile, so that each finds
 //! the thread where it would have found it without us.
 
+use super::Restorer;
 use super::api::InjectError;
 use super::frame::{Saved, signal_frame};
 use crate::base::Addr;
@@ -20,13 +21,11 @@ pub(super) const BESIDE: u64 = 256;
 
 /// Where, in the target's code, a system call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gadgets {
+pub(super) struct Gadgets {
     /// `syscall; ret`.
-    pub syscall: u64,
-    /// `mov $15, %rax; syscall`: what a signal handler returns to.
-    pub restorer: u64,
-    /// Where its instruction `syscall` ends, from its beginning.
-    pub restorer_len: u64,
+    pub(super) syscall: Addr,
+    /// Where a signal handler returns to.
+    pub(super) restorer: Restorer,
 }
 
 /// How the thread is to go on.
@@ -68,16 +67,11 @@ impl<'h> Borrowed<'h> {
             GoOn::AsBefore => before.restarting_by_itself(),
             GoOn::Interrupted => before.with_interrupted_call().restarting_by_itself(),
         };
-        let saved = Saved { registers, vectors: &vectors, mask, restorer: gadgets.restorer };
+        let saved = Saved { registers, vectors: &vectors, mask, restorer: gadgets.restorer.address.0 };
         let frame = signal_frame(before.rsp, &saved).ok_or(step(Errno::ERANGE))?;
         let write = writer.write(Addr(frame.address), &frame.bytes);
         write.map_err(|source| InjectError::Step { step: "writing below the thread's stack", source })?;
         Ok(Borrowed { held, writer, gadgets, before, vectors, mask, frame: frame.address, in_call: false })
-    }
-
-    /// Registers as they were when the thread was stopped.
-    pub(super) fn before(&self) -> &Registers {
-        &self.before
     }
 
     /// The signals that it blocks of its own.
@@ -111,7 +105,11 @@ impl<'h> Borrowed<'h> {
 
     /// Makes it make a system call.
     pub(super) fn system_call(&mut self, step: &'static str, number: i64, args: [u64; 6]) -> Result<u64, InjectError> {
+<<<<<<< HEAD
         self.send(&self.base().about_to_call_kernel(self.gadgets.syscall, number, args))?;
+=======
+        self.send(&self.base().about_to_call_kernel(self.gadgets.syscall.0, number, args))?;
+>>>>>>> part-xmech
         let deadline = Instant::now() + CALL_LIMIT;
         self.held.run_to_call(deadline)?;
         self.held.run_to_call(deadline)?;
@@ -133,18 +131,23 @@ impl<'h> Borrowed<'h> {
             let registers = self.held.registers().map_err(step)?;
             if self.is_our_return(&registers) {
                 // Back to before the return, which is skipped: if we end here, it is made again.
-                let again = Registers { rip: self.gadgets.restorer, ..registers }.outside_call();
+                let again = Registers { rip: self.gadgets.restorer.address.0, ..registers }.outside_call();
                 self.held.set_registers(&again).map_err(step)?;
                 return Ok(self.held.run_to_call(deadline)?);
             }
         }
     }
 
+    /// Where the frame is: where the stack pointer was at the entry of what was called last.
+    pub(super) fn frame(&self) -> Addr {
+        Addr(self.frame)
+    }
+
     /// True at the entry into `rt_sigreturn` with our frame: a handler of the program's own returns by the same restorer, but
     /// with another stack pointer.
     fn is_our_return(&self, registers: &Registers) -> bool {
         registers.call() == Some(NR_SIGRETURN)
-            && registers.rip == self.gadgets.restorer + self.gadgets.restorer_len
+            && registers.rip == self.gadgets.restorer.after_call.0
             && registers.rsp == self.frame + 8
     }
 

@@ -9,7 +9,8 @@ use super::api::{ChannelFacts, InjectError, Subject};
 use super::borrow::Borrowed;
 use super::context::{CONTEXT_AT, ChannelState, Context, PAGE, Slot};
 use super::entrances::Entrances;
-use crate::base::{Addr, FieldValue};
+use super::trampoline::{self, RESULT_AT};
+use crate::base::Addr;
 use crate::os::{DescriptorLimit, MemoryWriter};
 use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};
@@ -85,15 +86,16 @@ impl Request {
             text_fd: None,
         };
         let mut context = Context::new(&(order.program)(&facts));
-        if context.mapped_len() > facts.stream_at {
+        if context.mapped_len() + PAGE > facts.stream_at {
             // The text says where records begin; it may become a little longer by that.
-            facts.stream_at = context.mapped_len() + PAGE;
+            facts.stream_at = context.mapped_len() + 2 * PAGE;
             context = Context::new(&(order.program)(&facts));
         }
         let len = context.mapped_len();
         file.set_len(facts.stream_at).map_err(io)?;
         let code = &order.entrances.code.bytes;
         file.write_all_at(code, 0).map_err(io)?;
+        file.write_all_at(&trampoline::call(), len).map_err(io)?;
         let base = map_code(borrowed, fd, len, order)?;
         let request = Request { file, facts, base, len };
         let mapped = request.finish(borrowed, order, context);
@@ -115,7 +117,9 @@ impl Request {
         context.set(Slot::Device, self.facts.device);
         context.set(Slot::Inode, self.facts.inode);
         context.set_address(Slot::Base, self.base);
-        context.set(Slot::Length, self.len);
+        // The thread that makes the call comes back through the last page, so another one must not unmap that.
+        let by_another = order.route == Route::NewThread;
+        context.set(Slot::Length, if by_another { self.len } else { self.len + PAGE });
         context.set(Slot::Mask, borrowed.mask());
         order.entrances.fill(&mut context, self.base);
         let written = self.file.write_all_at(context.bytes(), CONTEXT_AT);
@@ -126,17 +130,28 @@ impl Request {
     pub(super) fn call(
         &self,
         borrowed: &mut Borrowed<'_>,
-        entrances: &Entrances,
+        subject: &Subject<'_>,
         function: Addr,
         args: [Addr; 2],
     ) -> Result<u64, InjectError> {
+        let step = "calling a function";
         let [first, second] = args;
         let words = [function.0, first.0, second.0].map(u64::to_le_bytes).concat();
         let written = self.file.write_all_at(&words, CONTEXT_AT + Slot::Function as u64);
-        written.map_err(|error| InjectError::Step { step: "calling a function", source: errno(&error) })?;
-        borrowed.call(self.base.offset(entrances.code.call), self.context())?;
-        self.read(Slot::Result)
-            .ok_or(InjectError::Step { step: "reading what a function returned", source: Errno::EIO })
+        written.map_err(|error| InjectError::Step { step, source: errno(&error) })?;
+        borrowed.call(self.base.offset(self.len), self.context())?;
+        let mut result = [0; 8];
+        let read = subject.memory.read(borrowed.frame().offset(RESULT_AT), &mut result);
+        read.map_err(|_| InjectError::Step { step, source: Errno::EFAULT })?;
+        Ok(u64::from_le_bytes(result))
+    }
+
+    /// Unmaps the page that the thread came back through, where that is not done by what has been started.
+    pub(super) fn unmap_return(&self, borrowed: &mut Borrowed<'_>) {
+        if self.facts.route == Route::NewThread {
+            let args = [self.base.0 + self.len, PAGE, 0, 0, 0, 0];
+            let _ = borrowed.system_call("unmapping the channel", SYS_MUNMAP, args);
+        }
     }
 
     /// Unmaps and closes everything, while nothing in the target refers to it.
@@ -146,7 +161,7 @@ impl Request {
     }
 
     fn unmap(&self, borrowed: &mut Borrowed<'_>) {
-        let _ = borrowed.system_call("unmapping the channel", SYS_MUNMAP, [self.base.0, self.len, 0, 0, 0, 0]);
+        let _ = borrowed.system_call("unmapping the channel", SYS_MUNMAP, [self.base.0, self.len + PAGE, 0, 0, 0, 0]);
     }
 
     /// Closes the descriptor in the target, unless it stands for something else by now.
@@ -176,12 +191,6 @@ impl Request {
     /// Withdraws it: what has not been claimed by now never runs.
     pub(super) fn cancel(&self) {
         let _ = self.file.write_all_at(&1_u32.to_le_bytes(), CONTEXT_AT + Slot::Cancel as u64);
-    }
-
-    fn read(&self, slot: Slot) -> Option<u64> {
-        let mut bytes = [0; 8];
-        self.file.read_exact_at(&mut bytes, CONTEXT_AT + slot as u64).ok()?;
-        u64::from_bytes(&bytes)
     }
 
     /// A handle for whoever reads the records.
@@ -225,19 +234,21 @@ fn open_descriptor(borrowed: &mut Borrowed<'_>, pid: i32) -> Result<u64, InjectE
     moved
 }
 
-/// Maps as much as is needed so that it can be executed and not written. Where a file in memory may not be executed, memory
+/// Maps `len` bytes and one page so that it can be executed and not written. Where a file in memory may not be executed, memory
 /// without a file is, and the code is written there in the way debuggers do.
 fn map_code(borrowed: &mut Borrowed<'_>, fd: u64, len: u64, order: &Order<'_>) -> Result<Addr, InjectError> {
     let step = "mapping the code";
-    match borrowed.system_call(step, SYS_MMAP, [0, len, READ_EXECUTE, MAP_SHARED, fd, 0]) {
+    let len_of_all = len + PAGE;
+    match borrowed.system_call(step, SYS_MMAP, [0, len_of_all, READ_EXECUTE, MAP_SHARED, fd, 0]) {
         Err(InjectError::Step { source: Errno::EACCES | Errno::EPERM, .. }) => {}
         result => return result.map(Addr),
     }
-    let args = [0, len, READ_EXECUTE, MAP_PRIVATE_ANONYMOUS, NOWHERE, 0];
+    let args = [0, len_of_all, READ_EXECUTE, MAP_PRIVATE_ANONYMOUS, NOWHERE, 0];
     let base = Addr(borrowed.system_call(step, SYS_MMAP, args)?);
-    let written = order.writer.write_protected(base, &order.entrances.code.bytes);
+    let code = order.writer.write_protected(base, &order.entrances.code.bytes);
+    let written = code.and_then(|()| order.writer.write_protected(base.offset(len), &trampoline::call()));
     if let Err(source) = written {
-        let _ = borrowed.system_call(step, SYS_MUNMAP, [base.0, len, 0, 0, 0, 0]);
+        let _ = borrowed.system_call(step, SYS_MUNMAP, [base.0, len_of_all, 0, 0, 0, 0]);
         return Err(InjectError::Step { step: "writing the code", source });
     }
     Ok(base)

@@ -1,7 +1,7 @@
 //! The scratch memory that a script starts from: code, and what the code needs to know.
 //!
 //! It is the head of the channel's file, which the target has mapped: one page that may be executed and not written, and
-//! behind it pages that may be written and not executed. What we and the target tell each other there stays readable and
+//! behind it pages that may be written and not executed; then one more page of code, see `trampoline::call`. What we and the target tell each other there stays readable and
 //! writable for us through our own handle of the file, after the target has unmapped it, and after its end. A child that the
 //! target forks shares it, so that the script is claimed once in all of them together.
 
@@ -36,8 +36,6 @@ pub(super) enum Slot {
     Length = 0x30,
     /// Signals that a new thread is to block.
     Mask = 0x38,
-    /// What the function at `Function` returned.
-    Result = 0x40,
     /// A function that is called with the two arguments that follow.
     Function = 0x48,
     /// Its first argument.
@@ -171,7 +169,7 @@ impl Context {
         &self.bytes
     }
 
-    /// How much of the file is to be mapped, and where records begin.
+    /// How much of the file it takes with the code before it.
     pub(super) fn mapped_len(&self) -> u64 {
         (CONTEXT_AT + self.bytes.len() as u64).next_multiple_of(PAGE)
     }

@@ -4,6 +4,7 @@ use super::api::{InjectError, Subject};
 use super::borrow::Gadgets;
 use super::context::{Context, Slot};
 use super::trampoline::{self, Code};
+use super::{CodeMap, Symbols};
 use crate::base::Addr;
 
 /// Functions of CPython that each route needs, and where the code expects their addresses.
@@ -39,20 +40,22 @@ impl Entrances {
     pub(super) fn find(subject: &Subject<'_>) -> Result<Entrances, InjectError> {
         let refused = |what: &str| InjectError::Refused(format!("it has no {what}, which is needed to run a script"));
         let code = trampoline::code().ok_or_else(|| refused("room for the code"))?;
-        let symbols = super::stand_in::Symbols::find(subject).map_err(|what| refused(&what))?;
-        let python = |name: &str| symbols.python(name).ok_or_else(|| refused(name));
+        let map = CodeMap::new(subject.modules, subject.runtime);
+        let symbols = Symbols::find(&map, subject.memory, subject.runtime);
+        let symbols = symbols.map_err(|error| InjectError::Refused(error.to_string()))?;
+        let python = |name: &str| symbols.python.get(name).ok_or_else(|| refused(name));
         let mut functions = Vec::new();
         for (name, slot) in PYTHON {
             functions.push((*slot, python(name)?));
         }
         Ok(Entrances {
-            gadgets: symbols.gadgets,
+            gadgets: Gadgets { syscall: symbols.syscall, restorer: symbols.restorer },
             add_pending_call: python("Py_AddPendingCall")?,
             start_new_thread: python("PyThread_start_new_thread")?,
             code,
             python: functions,
-            errno_location: symbols.libc("__errno_location"),
-            clock_gettime: symbols.libc("clock_gettime"),
+            errno_location: symbols.libc.get("__errno_location"),
+            clock_gettime: symbols.libc.get("clock_gettime"),
         })
     }
 
@@ -61,7 +64,7 @@ impl Entrances {
         for (slot, address) in &self.python {
             context.set_address(*slot, *address);
         }
-        context.set(Slot::SystemCall, self.gadgets.syscall);
+        context.set_address(Slot::SystemCall, self.gadgets.syscall);
         context.set_address(Slot::ErrnoLocation, self.errno_location.unwrap_or_default());
         let clock = self.clock_gettime.unwrap_or_else(|| base.offset(self.code.clock));
         context.set_address(Slot::ClockGettime, clock);

@@ -339,7 +339,7 @@ impl Session<'_> {
             }
         };
         let args = [request.base.offset(entry), request.context()];
-        let result = match request.call(&mut borrowed, &self.entrances, function, args) {
+        let result = match request.call(&mut borrowed, &self.subject, function, args) {
             Ok(result) => result,
             Err(error) => {
                 borrowed.recover();
@@ -350,8 +350,9 @@ impl Session<'_> {
             Route::NewThread => result == u64::MAX,
             _ => result as u32 != 0,
         };
-        if failed {
-            request.undo(&mut borrowed, self.subject.process.pid);
+        match failed {
+            true => request.undo(&mut borrowed, self.subject.process.pid),
+            false => request.unmap_return(&mut borrowed),
         }
         borrowed.give_back(if failed { GoOn::AsBefore } else { go_on })?;
         Ok(failed.then(|| what.to_owned()))

@@ -37,26 +37,69 @@ impl Module {
     }
 }
 
+/// Memory that may be executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeRange {
+    /// First address.
+    pub start: u64,
+    /// First address behind it.
+    pub end: u64,
+    /// Where it comes from.
+    pub from: CodeFrom,
+}
+
+/// Where executable memory comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeFrom {
+    /// A file: its place in [`Modules::files`].
+    File(usize),
+    /// The kernel: the vDSO.
+    Kernel,
+    /// No file: made at run time.
+    Anonymous,
+}
+
+/// The stack that the kernel made for the process's first thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MainStack {
+    /// Lowest mapped address; it grows downwards.
+    pub start: u64,
+    /// First address behind it.
+    pub end: u64,
+    /// Where the mapping below it ends.
+    pub below: u64,
+}
+
 /// Everything that is mapped.
 pub struct Modules {
     /// Mapped files, in the order of their addresses.
     pub files: Vec<Module>,
     /// Private writable memory, of files and anonymous: where a runtime can be.
     pub writable: Vec<Extent>,
+    /// What may be executed, in the order of addresses.
+    pub code: Vec<CodeRange>,
+    /// The first thread's stack.
+    pub main_stack: Option<MainStack>,
     /// What is mapped from files, and the memory without a file right behind it: start, end, and which of `files`.
     ranges: Vec<(u64, u64, usize)>,
 }
 
 impl Modules {
     pub(super) fn new(pid: i32, maps: MemoryMaps) -> Modules {
-        let mut modules = Modules { files: Vec::new(), writable: Vec::new(), ranges: Vec::new() };
-        let mut key = None;
+        let mut modules =
+            Modules { files: Vec::new(), writable: Vec::new(), code: Vec::new(), main_stack: None, ranges: Vec::new() };
+        let (mut key, mut below) = (None, 0);
         for map in maps.into_iter().take(limits::MAPPINGS) {
             let (start, end) = map.address;
             if map.perms.contains(MMPermissions::READ | MMPermissions::WRITE) {
                 modules.writable.push(Extent { addr: Addr(start), len: (end - start) as usize });
             }
+            if map.pathname == MMapPath::Stack {
+                modules.main_stack = Some(MainStack { start, end, below });
+            }
+            below = end;
             let MMapPath::Path(path) = &map.pathname else {
+                modules.note_code(&map, None);
                 // Variables that begin as zero: the loader maps them behind those of the file.
                 modules
                     .ranges
@@ -81,8 +124,26 @@ impl Modules {
             if let Some(module) = modules.files.last_mut() {
                 module.executable |= map.perms.contains(MMPermissions::EXECUTE);
             }
+            modules.note_code(&map, modules.files.len().checked_sub(1));
         }
         modules
+    }
+
+    fn note_code(&mut self, map: &MemoryMap, file: Option<usize>) {
+        if map.perms.contains(MMPermissions::EXECUTE) {
+            let from = match (file, &map.pathname) {
+                (Some(file), _) => CodeFrom::File(file),
+                (None, MMapPath::Vdso | MMapPath::Vsyscall) => CodeFrom::Kernel,
+                _ => CodeFrom::Anonymous,
+            };
+            self.code.push(CodeRange { start: map.address.0, end: map.address.1, from });
+        }
+    }
+
+    /// The executable memory that an address is in.
+    pub fn code_at(&self, addr: Addr) -> Option<CodeRange> {
+        let after = self.code.partition_point(|range| range.start <= addr.0);
+        self.code.get(after.checked_sub(1)?).copied().filter(|range| addr.0 < range.end)
     }
 
     /// True when a mapping of the same file as the last one begins a second copy of it.

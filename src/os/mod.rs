@@ -32,7 +32,7 @@ pub use detour::{NR_SIGRETURN, SUPPORTED};
 pub use error::OsError;
 pub use files::open_as_seen_by;
 pub use many::each_with_deadline;
-pub use maps::{Module, Modules};
+pub use maps::{CodeFrom, CodeRange, MainStack, Module, Modules};
 pub use memory::ProcessMemory;
 pub use others::{PipeEnd, children, command, file_lock_holder, innermost_id, parent, pipe_holders};
 pub use process::{Process, ProcessFacts};

@@ -141,10 +141,10 @@ fn audit(pid: i32, folder: &std::path::Path) -> Outcome {
     let text = std::fs::read_to_string(log)?;
     let lines: Vec<&str> = text.lines().collect();
     // printf 'abc=1' | sha256sum
-    let digest = "c5a58f21e5bcb2e22b8a4b3d23ec7ad4e3fca1ab2aec2bea1d6a1c5d7bfe6a73";
-    let _ = digest;
+    let digest = "b04c504b31783cb1ff59a9d24a8a2b48ae8a23585103040e3d469364132b1728";
     let fits = |line: &&str, outcome: &str| {
-        line.contains(&format!(" pid={pid} script=\"-c\" sha256=")) && line.ends_with(&format!("outcome={outcome}"))
+        line.contains(&format!(" pid={pid} script=\"-c\" sha256={digest} "))
+            && line.ends_with(&format!("outcome={outcome}"))
     };
     ensure!(lines.len() == 2 && fits(&lines[0], "begins") && fits(&lines[1], "ok"), "{text}");
     says(pid, &["exec", "--audit-log", "/no/such/log", "@", "-c", "print(1)"], 1, "", "*audit log*")

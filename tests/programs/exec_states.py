@@ -363,7 +363,7 @@ class Before:
 
 
 start_threads()
-before = None
+before = after = modules = value = expected = changed = more = None
 before = Before()
 modules = set(sys.modules)
 value, expected = STATES[STATE]()

@@ -64,6 +64,16 @@ layouts! {
         gil: Option<Field<Addr>> = "_PyRuntimeState.ceval.gil",
         /// Non-zero while the garbage collector runs, up to 3.8.
         gc_collecting: Option<Field<i32>> = "_PyRuntimeState.gc.collecting",
+        /// What `Py_IsInitialized` returns.
+        initialized: Option<Field<i32>> = "_PyRuntimeState.initialized",
+        /// The main thread's own state, from 3.12 on.
+        main_tstate: Option<Field<Addr>> = "_PyRuntimeState.main_tstate",
+        /// Lock of the main thread's pending calls: a `PyThread_type_lock`, up to 3.8.
+        pending_lock: Option<Field<Addr>> = "_PyRuntimeState.ceval.pending.lock",
+        /// The same in 3.12.
+        main_pending_lock: Option<Field<Addr>> = "_PyRuntimeState.ceval.pending_mainthread.lock",
+        /// The same, a `PyMutex`, from 3.13 on.
+        pending_mutex: Option<Field<u8>> = "_PyRuntimeState.ceval.pending_mainthread.mutex",
     }
     /// `PyInterpreterState` (`Include/internal/pycore_interp.h`).
     interp: InterpLayout {
@@ -81,6 +91,10 @@ layouts! {
         gil: Option<Field<Addr>> = "PyInterpreterState.ceval.gil",
         /// Non-zero while the garbage collector runs, from 3.9 on.
         gc_collecting: Option<Field<i32>> = "PyInterpreterState.gc.collecting",
+        /// Lock of its pending calls, which up to 3.11 are those of the main thread: a `PyThread_type_lock`, 3.9 to 3.12.
+        pending_lock: Option<Field<Addr>> = "PyInterpreterState.ceval.pending.lock",
+        /// 1 when remote debugging is enabled, from 3.14 on.
+        remote_debug: Option<Field<i32>> = "PyInterpreterState.config.remote_debug",
     }
     /// `struct _gil_runtime_state` (`Include/internal/pycore_gil.h`).
     gil: GilLayout {
@@ -123,6 +137,12 @@ layouts! {
         state: Option<Field<i32>> = "PyThreadState.state",
         /// Innermost exception being handled, a `_PyErr_StackItem`.
         exc_info: Option<Field<Addr>> = "PyThreadState.exc_info",
+        /// Bits that ask the thread to leave its bytecode, from 3.13 on; those above the low byte count instrumentation.
+        eval_breaker: Option<Field<u64>> = "PyThreadState.eval_breaker",
+        /// 1 when a script waits to be run by the thread, from 3.14 on.
+        debugger_pending_call: Option<Field<i32>> = "PyThreadState.remote_debugger_support.debugger_pending_call",
+        /// First byte of the path of that script.
+        debugger_script_path: Option<Field<u8>> = "PyThreadState.remote_debugger_support.debugger_script_path",
         /// Size of the structure.
         size: u32 = "sizeof PyThreadState",
     }

@@ -2,9 +2,9 @@
 
 use crate::cpython::layout::{Build, Table};
 
-/// From headers and DWARF: Ubuntu bionic-updates python3.7 3.7.5-2ubuntu1~18.04.2.
-pub(super) const V3_7_5: Table = Table {
-    version: (3, 7, 5),
+/// From headers and DWARF: pyenv 3.7.16.
+pub(super) const V3_7_16: Table = Table {
+    version: (3, 7, 16),
     build: Build::Default,
     runtime_size: 1520,
     fields: &[
@@ -74,9 +74,11 @@ pub(super) const V3_7_5: Table = Table {
         ("_PyErr_StackItem.exc_value", 8),
         ("_PyErr_StackItem.previous_item", 24),
         ("_PyRuntimeState.ceval.gil", 1264),
+        ("_PyRuntimeState.ceval.pending.lock", 728),
         ("_PyRuntimeState.ceval.pending.main_thread", 720),
         ("_PyRuntimeState.finalizing", 8),
         ("_PyRuntimeState.gc.collecting", 632),
+        ("_PyRuntimeState.initialized", 0),
         ("_PyRuntimeState.interpreters.head", 24),
         ("_PyRuntimeState.interpreters.main", 32),
         ("sizeof PyASCIIObject", 48),

@@ -2,9 +2,9 @@
 
 use crate::cpython::layout::{Build, Table};
 
-/// From headers and DWARF: Ubuntu bionic-updates python3.8 3.8.0-3ubuntu1~18.04.2.
-pub(super) const V3_8_0: Table = Table {
-    version: (3, 8, 0),
+/// From headers and DWARF: pyenv 3.8.18.
+pub(super) const V3_8_18: Table = Table {
+    version: (3, 8, 18),
     build: Build::Default,
     runtime_size: 1464,
     fields: &[
@@ -74,8 +74,10 @@ pub(super) const V3_8_0: Table = Table {
         ("_PyErr_StackItem.exc_value", 8),
         ("_PyErr_StackItem.previous_item", 24),
         ("_PyRuntimeState.ceval.gil", 1152),
+        ("_PyRuntimeState.ceval.pending.lock", 608),
         ("_PyRuntimeState.finalizing", 16),
         ("_PyRuntimeState.gc.collecting", 544),
+        ("_PyRuntimeState.initialized", 12),
         ("_PyRuntimeState.interpreters.head", 32),
         ("_PyRuntimeState.interpreters.main", 40),
         ("_PyRuntimeState.main_thread", 72),

@@ -2,9 +2,9 @@
 
 use crate::cpython::layout::{Build, Table};
 
-/// From headers and DWARF: Debian bullseye python3.9 3.9.2-1.
-pub(super) const V3_9_2: Table = Table {
-    version: (3, 9, 2),
+/// From headers and DWARF: pyenv 3.9.18.
+pub(super) const V3_9_18: Table = Table {
+    version: (3, 9, 18),
     build: Build::Default,
     runtime_size: 656,
     fields: &[
@@ -44,6 +44,7 @@ pub(super) const V3_9_2: Table = Table {
         ("PyFunctionObject.func_qualname", 104),
         ("PyHeapTypeObject.ht_cached_keys", 864),
         ("PyHeapTypeObject.ht_qualname", 856),
+        ("PyInterpreterState.ceval.pending.lock", 80),
         ("PyInterpreterState.gc.collecting", 816),
         ("PyInterpreterState.id", 24),
         ("PyInterpreterState.modules", 856),
@@ -76,6 +77,7 @@ pub(super) const V3_9_2: Table = Table {
         ("_PyErr_StackItem.previous_item", 24),
         ("_PyRuntimeState._finalizing", 16),
         ("_PyRuntimeState.ceval.gil", 352),
+        ("_PyRuntimeState.initialized", 12),
         ("_PyRuntimeState.interpreters.head", 32),
         ("_PyRuntimeState.interpreters.main", 40),
         ("_PyRuntimeState.main_thread", 72),

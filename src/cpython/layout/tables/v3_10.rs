@@ -2,9 +2,9 @@
 
 use crate::cpython::layout::{Build, Table};
 
-/// From headers and DWARF: Ubuntu jammy python3.10 3.10.4-3.
-pub(super) const V3_10_4: Table = Table {
-    version: (3, 10, 4),
+/// From headers and DWARF: pyenv 3.10.13.
+pub(super) const V3_10_13: Table = Table {
+    version: (3, 10, 13),
     build: Build::Default,
     runtime_size: 672,
     fields: &[
@@ -44,6 +44,7 @@ pub(super) const V3_10_4: Table = Table {
         ("PyFunctionObject.func_qualname", 40),
         ("PyHeapTypeObject.ht_cached_keys", 872),
         ("PyHeapTypeObject.ht_qualname", 864),
+        ("PyInterpreterState.ceval.pending.lock", 80),
         ("PyInterpreterState.gc.collecting", 816),
         ("PyInterpreterState.id", 24),
         ("PyInterpreterState.modules", 856),
@@ -77,6 +78,7 @@ pub(super) const V3_10_4: Table = Table {
         ("_PyErr_StackItem.previous_item", 24),
         ("_PyRuntimeState._finalizing", 16),
         ("_PyRuntimeState.ceval.gil", 352),
+        ("_PyRuntimeState.initialized", 12),
         ("_PyRuntimeState.interpreters.head", 32),
         ("_PyRuntimeState.interpreters.main", 40),
         ("_PyRuntimeState.main_thread", 72),
