@@ -105,11 +105,7 @@ impl<'h> Borrowed<'h> {
 
     /// Makes it make a system call.
     pub(super) fn system_call(&mut self, step: &'static str, number: i64, args: [u64; 6]) -> Result<u64, InjectError> {
-<<<<<<< HEAD
-        self.send(&self.base().about_to_call_kernel(self.gadgets.syscall, number, args))?;
-=======
         self.send(&self.base().about_to_call_kernel(self.gadgets.syscall.0, number, args))?;
->>>>>>> part-xmech
         let deadline = Instant::now() + CALL_LIMIT;
         self.held.run_to_call(deadline)?;
         self.held.run_to_call(deadline)?;
