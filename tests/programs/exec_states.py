@@ -9,7 +9,11 @@ import socket
 import sys
 import threading
 import time
-import zlib
+
+try:
+    import zlib
+except ImportError:
+    zlib = None
 
 PROTOCOL = os.dup(1)
 STATE = sys.argv[1]
@@ -265,7 +269,7 @@ def allocating():
         while not ended:
             parts = [bytearray(data[i:i + 50 + i % 700]) for i in range(0, 20000, 97)]
             text = b"".join(parts)
-            if zlib.decompress(zlib.compress(text, 1)) != text:
+            if zlib and zlib.decompress(zlib.compress(text, 1)) != text:
                 lost.append("zlib")
             kept = {i: str(i) * (i % 50) for i in range(300)}
             if any(len(kept[i]) != len(str(i)) * (i % 50) for i in kept):

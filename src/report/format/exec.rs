@@ -18,8 +18,7 @@ pub fn write_exec(out: &mut dyn Write, report: &ExecReport, verbose: bool) -> io
     for signal in &report.signals {
         writeln!(
             out,
-            "pyattach: signal {signal} came while the script ran, and its handler ended the script; it was sent to the process \
-             again"
+            "pyattach: signal {signal} came while the script ran, and its handler threw: it was sent to the process again"
         )?;
     }
     match report.status {
