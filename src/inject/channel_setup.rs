@@ -60,31 +60,51 @@ pub(super) struct Order<'a> {
 }
 
 impl Request {
-    /// Makes descriptor, mapping and context, by system calls of the borrowed thread.
+    /// Makes all of it by system calls of the borrowed thread. After a failure nothing of it is left.
     pub(super) fn make(borrowed: &mut Borrowed<'_>, order: &Order<'_>) -> Result<Request, InjectError> {
-        let fd = open_descriptor(borrowed, order.subject.process.pid)?;
-        let made = Request::map(borrowed, order, fd);
+        let pid = order.subject.process.pid;
+        let fd = open_descriptor(borrowed, pid)?;
+        let made = open_file(pid, fd).and_then(|file| {
+            let facts = facts(order, fd, &file)?;
+            match order.route {
+                Route::RemoteDebugger | Route::RemoteDebuggerWoken => Request::in_a_file(borrowed, order, file, facts),
+                _ => Request::mapped(borrowed, order, file, facts),
+            }
+        });
         if made.is_err() {
-            let _ = borrowed.system_call("closing the channel", SYS_CLOSE, [fd, 0, 0, 0, 0, 0]);
+            close_descriptor(borrowed, fd);
         }
         made
     }
 
-    fn map(borrowed: &mut Borrowed<'_>, order: &Order<'_>, fd: u64) -> Result<Request, InjectError> {
-        let io = |error: std::io::Error| InjectError::Step { step: "opening the channel", source: errno(&error) };
-        let path = format!("/proc/{}/fd/{fd}", order.subject.process.pid);
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        let mut facts = ChannelFacts {
-            fd: fd as i32,
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            stream_at: STREAM_AT,
-            ns_pid: innermost_pid(order.subject),
-            deadline_ns: deadline_for(order.subject.process.pid, order.deadline),
-            route: order.route,
-            text_fd: None,
-        };
+    /// With the program's text in a second file, for CPython to read.
+    fn in_a_file(
+        borrowed: &mut Borrowed<'_>,
+        order: &Order<'_>,
+        file: File,
+        mut facts: ChannelFacts,
+    ) -> Result<Request, InjectError> {
+        let pid = order.subject.process.pid;
+        let fd = open_descriptor(borrowed, pid)?;
+        facts.text_fd = Some(fd as i32);
+        let written = open_file(pid, fd).and_then(|text| {
+            text.write_all_at(&(order.program)(&facts), 0).map_err(io)?;
+            file.set_len(facts.stream_at).map_err(io)
+        });
+        if let Err(error) = written {
+            close_descriptor(borrowed, fd);
+            return Err(error);
+        }
+        Ok(Request { file, facts, base: Addr::NULL, len: 0 })
+    }
+
+    /// With the program's text in scratch memory.
+    fn mapped(
+        borrowed: &mut Borrowed<'_>,
+        order: &Order<'_>,
+        file: File,
+        mut facts: ChannelFacts,
+    ) -> Result<Request, InjectError> {
         let mut context = Context::new(&(order.program)(&facts));
         if context.mapped_len() + PAGE > facts.stream_at {
             // The text says where records begin; it may become a little longer by that.
@@ -93,10 +113,9 @@ impl Request {
         }
         let len = context.mapped_len();
         file.set_len(facts.stream_at).map_err(io)?;
-        let code = &order.entrances.code.bytes;
-        file.write_all_at(code, 0).map_err(io)?;
+        file.write_all_at(&order.entrances.code.bytes, 0).map_err(io)?;
         file.write_all_at(&trampoline::call(), len).map_err(io)?;
-        let base = map_code(borrowed, fd, len, order)?;
+        let base = map_code(borrowed, facts.fd as u64, len, order)?;
         let request = Request { file, facts, base, len };
         let mapped = request.finish(borrowed, order, context);
         if mapped.is_err() {
@@ -122,8 +141,7 @@ impl Request {
         context.set(Slot::Length, if by_another { self.len } else { self.len + PAGE });
         context.set(Slot::Mask, borrowed.mask());
         order.entrances.fill(&mut context, self.base);
-        let written = self.file.write_all_at(context.bytes(), CONTEXT_AT);
-        written.map_err(|error| InjectError::Step { step: "writing the program", source: errno(&error) })
+        self.file.write_all_at(context.bytes(), CONTEXT_AT).map_err(io)
     }
 
     /// Makes the borrowed thread call a function; what that returned.
@@ -137,8 +155,7 @@ impl Request {
         let step = "calling a function";
         let [first, second] = args;
         let words = [function.0, first.0, second.0].map(u64::to_le_bytes).concat();
-        let written = self.file.write_all_at(&words, CONTEXT_AT + Slot::Function as u64);
-        written.map_err(|error| InjectError::Step { step, source: errno(&error) })?;
+        self.file.write_all_at(&words, CONTEXT_AT + Slot::Function as u64).map_err(io)?;
         borrowed.call(self.base.offset(self.len), self.context())?;
         let mut result = [0; 8];
         let read = subject.memory.read(borrowed.frame().offset(RESULT_AT), &mut result);
@@ -161,14 +178,19 @@ impl Request {
     }
 
     fn unmap(&self, borrowed: &mut Borrowed<'_>) {
-        let _ = borrowed.system_call("unmapping the channel", SYS_MUNMAP, [self.base.0, self.len + PAGE, 0, 0, 0, 0]);
+        if !self.base.is_null() {
+            let _ =
+                borrowed.system_call("unmapping the channel", SYS_MUNMAP, [self.base.0, self.len + PAGE, 0, 0, 0, 0]);
+        }
     }
 
-    /// Closes the descriptor in the target, unless it stands for something else by now.
+    /// Closes its descriptors in the target, unless the channel's stands for something else by now.
     pub(super) fn close(&self, borrowed: &mut Borrowed<'_>, pid: i32) {
         if self.is_open_in(pid) {
-            let args = [self.facts.fd as u64, 0, 0, 0, 0, 0];
-            let _ = borrowed.system_call("closing the channel", SYS_CLOSE, args);
+            close_descriptor(borrowed, self.facts.fd as u64);
+            if let Some(fd) = self.facts.text_fd {
+                close_descriptor(borrowed, fd as u64);
+            }
         }
     }
 
@@ -185,7 +207,14 @@ impl Request {
 
     /// How far it has come.
     pub(super) fn state(&self) -> ChannelState {
-        channel_state(&self.file)
+        match channel_state(&self.file) {
+            ChannelState::Waiting if self.has_records() => ChannelState::Running,
+            state => state,
+        }
+    }
+
+    fn has_records(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.len() > self.facts.stream_at)
     }
 
     /// Withdraws it: what has not been claimed by now never runs.
@@ -195,8 +224,7 @@ impl Request {
 
     /// A handle for whoever reads the records.
     pub(super) fn handle(&self) -> Result<File, InjectError> {
-        let copy = self.file.try_clone();
-        copy.map_err(|error| InjectError::Step { step: "opening the channel", source: errno(&error) })
+        self.file.try_clone().map_err(io)
     }
 }
 
@@ -230,7 +258,7 @@ fn open_descriptor(borrowed: &mut Borrowed<'_>, pid: i32) -> Result<u64, InjectE
     }
     let args = [fd, F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR, 0, 0, 0];
     let moved = borrowed.system_call("moving the channel", SYS_FCNTL, args);
-    let _ = borrowed.system_call("closing the channel", SYS_CLOSE, [fd, 0, 0, 0, 0, 0]);
+    close_descriptor(borrowed, fd);
     moved
 }
 
@@ -254,8 +282,32 @@ fn map_code(borrowed: &mut Borrowed<'_>, fd: u64, len: u64, order: &Order<'_>) -
     Ok(base)
 }
 
-fn errno(error: &std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+fn close_descriptor(borrowed: &mut Borrowed<'_>, fd: u64) {
+    let _ = borrowed.system_call("closing the channel", SYS_CLOSE, [fd, 0, 0, 0, 0, 0]);
+}
+
+/// Our own handle of a file that the target has open.
+fn open_file(pid: i32, fd: u64) -> Result<File, InjectError> {
+    OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/fd/{fd}")).map_err(io)
+}
+
+fn facts(order: &Order<'_>, fd: u64, file: &File) -> Result<ChannelFacts, InjectError> {
+    let metadata = file.metadata().map_err(io)?;
+    Ok(ChannelFacts {
+        fd: fd as i32,
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        stream_at: STREAM_AT,
+        ns_pid: innermost_pid(order.subject),
+        deadline_ns: deadline_for(order.subject.process.pid, order.deadline),
+        route: order.route,
+        text_fd: None,
+    })
+}
+
+fn io(error: std::io::Error) -> InjectError {
+    let source = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+    InjectError::Step { step: "using the channel", source }
 }
 
 /// The PID that `getpid` returns in the target.

@@ -1,10 +1,10 @@
 //! Everything of the target's code that is called or jumped to, looked up before anything is stopped.
 
-use super::api::{InjectError, Subject};
+use super::api::InjectError;
 use super::borrow::Gadgets;
 use super::context::{Context, Slot};
 use super::trampoline::{self, Code};
-use super::{CodeMap, Symbols};
+use super::Symbols;
 use crate::base::Addr;
 
 /// Functions of CPython that each route needs, and where the code expects their addresses.
@@ -36,13 +36,10 @@ pub(super) struct Entrances {
 }
 
 impl Entrances {
-    /// Looks them up.
-    pub(super) fn find(subject: &Subject<'_>) -> Result<Entrances, InjectError> {
+    /// Takes them from what was looked up.
+    pub(super) fn new(symbols: &Symbols) -> Result<Entrances, InjectError> {
         let refused = |what: &str| InjectError::Refused(format!("it has no {what}, which is needed to run a script"));
         let code = trampoline::code().ok_or_else(|| refused("room for the code"))?;
-        let map = CodeMap::new(subject.modules, subject.runtime);
-        let symbols = Symbols::find(&map, subject.memory, subject.runtime);
-        let symbols = symbols.map_err(|error| InjectError::Refused(error.to_string()))?;
         let python = |name: &str| symbols.python.get(name).ok_or_else(|| refused(name));
         let mut functions = Vec::new();
         for (name, slot) in PYTHON {

@@ -106,6 +106,8 @@ pub struct Symbols {
     pub syscall: Addr,
     /// Where signal handlers return to, in the C library.
     pub restorer: Restorer,
+    /// Where a thread's `struct rseq` is, relative to its control block; glibc 2.35 and later say so.
+    pub rseq_offset: Option<i64>,
 }
 
 impl Symbols {
@@ -124,7 +126,8 @@ impl Symbols {
         let mut libc = Functions::default();
         libraries.iter().for_each(|library| add_functions(&mut libc, library, memory));
         let (syscall, restorer) = instructions(code, &libraries, memory)?;
-        Ok(Symbols { python, libc, syscall, restorer })
+        let rseq_offset = libraries.iter().find_map(|library| rseq_offset(library, memory));
+        Ok(Symbols { python, libc, syscall, restorer, rseq_offset })
     }
 
     /// A name for the function at an address or around it.
@@ -136,18 +139,33 @@ impl Symbols {
 
 /// Adds the functions that a file exports; none where it cannot be read.
 fn add_functions(to: &mut Functions, module: &Module, memory: &dyn Memory) {
-    let Some(base) = module.base else { return };
+    let add = |image: &Image<'_>, bias| to.add(image.dynamic_functions(), bias);
+    let _ = with_image(module, memory, add);
+}
+
+/// `__rseq_offset` (`sys/rseq.h`), unless `__rseq_size` says that there is none.
+fn rseq_offset(module: &Module, memory: &dyn Memory) -> Option<i64> {
+    let symbols = |image: &Image<'_>, bias: u64| {
+        image.dynamic_symbols(["__rseq_offset", "__rseq_size"]).map(|s| Some(Addr(s?.value).offset(bias)))
+    };
+    let [offset, size] = with_image(module, memory, symbols)?;
+    let mut bytes = [0; 4];
+    memory.read(size?, &mut bytes).ok()?;
+    let offset = read_word(memory, offset?).ok()?;
+    (bytes != [0; 4]).then_some(offset.0 as i64)
+}
+
+fn with_image<T>(module: &Module, memory: &dyn Memory, look: impl FnOnce(&Image<'_>, u64) -> T) -> Option<T> {
+    let base = module.base?;
     let file = matching_file(module, base, memory);
     let mapped = MappedImage { memory, base };
     let image = match &file {
         Some(file) => Image::parse(file),
         None => Image::parse_mapped(&mapped),
     };
-    if let Ok(image) = image
-        && let Some(bias) = image.bias(base)
-    {
-        to.add(image.dynamic_functions(), bias);
-    }
+    let image = image.ok()?;
+    let bias = image.bias(base)?;
+    Some(look(&image, bias))
 }
 
 fn instructions(

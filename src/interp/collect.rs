@@ -197,6 +197,17 @@ fn walk_threads(objects: &Objects<'_>, threads: Vec<ThreadFacts>) -> Vec<Walking
     walking
 }
 
+/// The code objects of a thread's innermost frames, `room` at the most, innermost first; fewer where the walk fails.
+pub(super) fn walk_some(objects: &Objects<'_>, facts: ThreadFacts, room: usize) -> Vec<Addr> {
+    let mut thread = Walking { facts, chunk: Cell::default(), walk: RefCell::new(Walk::from(Addr::NULL)), error: None };
+    if let Ok(walk) = start(objects, &thread) {
+        thread.walk = RefCell::new(walk);
+        // It ends with an error where there are more frames than were asked for.
+        let _ = go_on(objects, &thread, &Cell::new(room));
+    }
+    thread.walk.into_inner().frames.iter().map(|frame| frame.code).collect()
+}
+
 fn start(objects: &Objects<'_>, thread: &Walking) -> Result<Walk, ReadError> {
     if !objects.quirks.interpreter_frames {
         return Ok(Walk::from(thread.facts.top));

@@ -15,8 +15,12 @@ use crate::support::{Failed, Outcome, ensure};
 use crate::{Scenario, everywhere};
 
 mod cases;
+mod recipes;
 
-pub(crate) const SCENARIOS: &[Scenario] = &[Scenario { name: "exec_bootstrap", exists: everywhere, run: all }];
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "exec_bootstrap", exists: everywhere, run: all },
+    Scenario { name: "exec_recipes", exists: everywhere, run: recipes::all },
+];
 
 /// One script, and what must come of it.
 struct Case {
@@ -87,53 +91,70 @@ fn all(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     Ok(())
 }
 
-fn run(case: &Case, target: &mut Target, gil: bool) -> Outcome {
-    target.tell(&format!("{}\n", json!({"setup": case.setup, "undo": case.undo, "how": case.how})))?;
+/// One request: how the driver is to go about it, and the text made for the channel that it makes. Gives what the channel said,
+/// in the words of [`tell`], and what the driver did.
+fn request(
+    target: &mut Target,
+    (setup, undo, how): (&str, &str, &str),
+    text: impl FnOnce(Place, u64) -> String,
+) -> Result<(Vec<String>, Value), Failed> {
+    target.tell(&format!("{}\n", json!({"setup": setup, "undo": undo, "how": how})))?;
     let place: Value = serde_json::from_str(&target.line()?)?;
     let number = |name: &str| place[name].as_u64().ok_or_else(|| Failed::from(format!("no {name} in {place}")));
     let fd = i32::try_from(number("fd")?)?;
     let file = File::open(format!("/proc/{}/fd/{fd}", target.pid))?;
-    let mut told_place = Place {
+    let now = number("now")?;
+    let place = Place {
         fd,
         text_fd: None,
         device: number("device")?,
         inode: number("inode")?,
         start: HEAD,
         ns_pid: i32::try_from(number("pid")?)?,
-        deadline_ns: Some(number("now")? + 3_600_000_000_000),
+        deadline_ns: Some(now + 3_600_000_000_000),
     };
-    match case.twist {
-        Twist::OtherFile => told_place.inode += 1,
-        Twist::OtherProcess => told_place.ns_pid += 1,
-        Twist::Late => told_place.deadline_ns = Some(number("now")?),
-        Twist::Again => told_place.start -= 1,
-        Twist::Text => told_place.text_fd = Some(TEXT_FD),
-        Twist::None | Twist::Small => {}
-    }
-    let script = Script {
-        source: case.script.to_vec(),
-        name: "some script.py".into(),
-        file: "/home of/some script.py".into(),
-        arguments: vec!["-x".into(), "it's".into()],
-        namespace: case.namespace.map(str::to_owned),
-        kind: case.kind,
-    };
-    let mut text = bootstrap::render(&script, &told_place);
-    if case.twist == Twist::Small {
-        text = text.replace(&format!("'LIMIT':{}", bootstrap::OUTPUT_BYTES), "'LIMIT':10");
-    }
-    target.tell(&format!("{}\n", json!({ "text": text })))?;
+    target.tell(&format!("{}\n", json!({ "text": text(place, now) })))?;
     let answer: Value = serde_json::from_str(&target.line()?)?;
     let mut told = Vec::new();
-    let mut channel = Channel::new(file, HEAD);
-    channel.poll(&mut |event| tell(&mut told, event))?;
-    // `*` stands for anything before or after.
-    let same = |(told, expected): (&String, &&str)| match (expected.strip_prefix('*'), expected.strip_suffix('*')) {
-        (Some(end), _) => told.contains(end.trim_end_matches('*')),
+    Channel::new(file, HEAD).poll(&mut |event| tell(&mut told, event))?;
+    Ok((told, answer))
+}
+
+/// True when the text is as expected, where `*` stands for anything at its beginning or end.
+fn fits(told: &str, expected: &str) -> bool {
+    match (expected.strip_prefix('*'), expected.strip_suffix('*')) {
+        (Some(part), _) => told.contains(part.trim_end_matches('*')),
         (None, Some(start)) => told.starts_with(start),
         (None, None) => told == expected,
+    }
+}
+
+fn run(case: &Case, target: &mut Target, gil: bool) -> Outcome {
+    let text = |mut place: Place, now: u64| {
+        match case.twist {
+            Twist::OtherFile => place.inode += 1,
+            Twist::OtherProcess => place.ns_pid += 1,
+            Twist::Late => place.deadline_ns = Some(now),
+            Twist::Again => place.start -= 1,
+            Twist::Text => place.text_fd = Some(TEXT_FD),
+            Twist::None | Twist::Small => {}
+        }
+        let script = Script {
+            source: case.script.to_vec(),
+            name: "some script.py".into(),
+            file: "/home of/some script.py".into(),
+            arguments: vec!["-x".into(), "it's".into()],
+            namespace: case.namespace.map(str::to_owned),
+            kind: case.kind,
+        };
+        let text = bootstrap::render(&script, &place);
+        match case.twist {
+            Twist::Small => text.replace(&format!("'LIMIT':{}", bootstrap::OUTPUT_BYTES), "'LIMIT':10"),
+            _ => text,
+        }
     };
-    let all = told.len() == case.told.len() && told.iter().zip(case.told).all(same);
+    let (told, answer) = request(target, (case.setup, case.undo, case.how), text)?;
+    let all = told.len() == case.told.len() && told.iter().zip(case.told).all(|(told, expected)| fits(told, expected));
     ensure!(all, "the channel said {told:#?}; the program {answer}");
     let unchanged = answer["changed"].as_object().is_some_and(serde_json::Map::is_empty);
     ensure!(unchanged, "not as before: {:#}", answer["changed"]);

@@ -1,0 +1,245 @@
+//! The routes: how each request is put in place with the thread held, and how it is withdrawn.
+
+use super::Route;
+use super::api::{InjectError, Progress, Subject};
+use super::borrow::{Borrowed, GoOn};
+use super::channel_setup::{Order, Request};
+use super::context::ChannelState;
+use super::remote::Mailbox;
+use super::session::{STOP_LIMIT, Session};
+use crate::os::{Control, Held};
+use nix::errno::Errno;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// How long what has claimed a request may take to say that it runs.
+const CLAIM_LIMIT: Duration = Duration::from_millis(300);
+
+/// A request that is in place.
+pub(super) struct Live {
+    request: Request,
+    pub(super) route: Route,
+    /// Where it was left for CPython's own protocol.
+    mailbox: Option<Mailbox>,
+    /// When it was first seen to have been taken from there.
+    taken: Cell<Option<Instant>>,
+}
+
+impl Live {
+    /// How far it has come.
+    pub(super) fn state(&self) -> ChannelState {
+        self.request.state()
+    }
+
+    /// True when the thread has taken the script but has not begun with it for so long that it never will: a hook of the
+    /// program's may have forbidden it.
+    pub(super) fn is_lost(&self, subject: &Subject<'_>) -> bool {
+        let Some(mailbox) = &self.mailbox else { return false };
+        if mailbox.is_full(subject) {
+            return false;
+        }
+        let since = self.taken.get().unwrap_or_else(Instant::now);
+        self.taken.set(Some(since));
+        since.elapsed() > CLAIM_LIMIT
+    }
+
+    /// True when the borrowed thread is on its way to it, or another one is, so that there is nothing to be looked at.
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(self.route, Route::SignalFrame | Route::NewThread)
+    }
+
+    /// Withdraws it with the thread stopped. False if it has been claimed before.
+    fn cancel(&self, session: &Session<'_>) -> bool {
+        match &self.mailbox {
+            Some(mailbox) => mailbox.take_back(&session.subject, &session.writer),
+            None => {
+                self.request.cancel();
+                self.state() == ChannelState::Waiting
+            }
+        }
+    }
+}
+
+impl Session<'_> {
+    /// Goes a way with the thread held, if it is not going that way already.
+    pub(super) fn go(&mut self, held: &Held, route: Route, news: &mut Vec<Progress>) -> Result<(), InjectError> {
+        if let Some(live) = &mut self.live {
+            if live.route == route || is_woken(live.route) == Some(route) {
+                return match is_woken(route) {
+                    // It is still waiting: once more.
+                    Some(_) if live.route == route => wake(held),
+                    _ => Ok(()),
+                };
+            }
+            if is_woken(route) == Some(live.route) {
+                live.route = route;
+                return wake(held);
+            }
+            if !self.take_back(held, news)? {
+                return Ok(());
+            }
+        }
+        self.ask(held, route, news)
+    }
+
+    /// Withdraws what is in place, because another way is better now. False if it has started meanwhile.
+    fn take_back(&mut self, held: &Held, news: &mut Vec<Progress>) -> Result<bool, InjectError> {
+        let Some(live) = &self.live else { return Ok(true) };
+        if !live.cancel(self) {
+            return Ok(false);
+        }
+        self.close(held, live)?;
+        self.live = None;
+        news.push(Progress::ChannelClosed);
+        Ok(true)
+    }
+
+    fn close(&self, held: &Held, live: &Live) -> Result<(), InjectError> {
+        let mut borrowed = self.borrow(held, GoOn::AsBefore)?;
+        live.request.close(&mut borrowed, self.subject.process.pid);
+        borrowed.give_back(GoOn::AsBefore)
+    }
+
+    fn borrow<'h>(&'h self, held: &'h Held, go_on: GoOn) -> Result<Borrowed<'h>, InjectError> {
+        Borrowed::begin(held, &self.writer, self.entrances.gadgets, go_on)
+    }
+
+    /// Puts a request in place by a route.
+    fn ask(&mut self, held: &Held, route: Route, news: &mut Vec<Progress>) -> Result<(), InjectError> {
+        let go_on = match route {
+            Route::PendingCallWoken | Route::SignalFrame | Route::RemoteDebuggerWoken => GoOn::Interrupted,
+            _ => GoOn::AsBefore,
+        };
+        let mut borrowed = self.borrow(held, go_on)?;
+        let order = Order {
+            subject: self.subject,
+            entrances: &self.entrances,
+            writer: &self.writer,
+            route,
+            deadline: self.deadline,
+            program: self.program,
+        };
+        let request = match Request::make(&mut borrowed, &order) {
+            Ok(request) => request,
+            Err(error) => {
+                borrowed.recover();
+                return Err(error);
+            }
+        };
+        news.push(Progress::ChannelOpen { file: request.handle()?, facts: request.facts });
+        match self.arm(borrowed, &request, route, go_on) {
+            Ok(None) => {}
+            Ok(Some(why)) => {
+                self.why = why;
+                news.push(Progress::ChannelClosed);
+                return Ok(());
+            }
+            Err(error) => {
+                request.cancel();
+                return Err(error);
+            }
+        }
+        news.push(Progress::Requested { route });
+        let mailbox = self.mailbox.filter(|_| request.facts.text_fd.is_some());
+        self.live = Some(Live { request, route, mailbox, taken: Cell::new(None) });
+        Ok(())
+    }
+
+    /// The last step of each route. Why it could not be done, if so; nothing is left of it then.
+    fn arm(
+        &self,
+        mut borrowed: Borrowed<'_>,
+        request: &Request,
+        route: Route,
+        go_on: GoOn,
+    ) -> Result<Option<String>, InjectError> {
+        let done = match route {
+            Route::SignalFrame => {
+                borrowed.send_off(request.base.offset(self.entrances.code.on_top), request.context())?;
+                return Ok(None);
+            }
+            Route::PendingCall | Route::PendingCallWoken => self.add_pending_call(&mut borrowed, request),
+            Route::NewThread => self.start_thread(&mut borrowed, request),
+            Route::RemoteDebugger | Route::RemoteDebuggerWoken => self.leave_script(request),
+        };
+        match done {
+            Ok(None) => borrowed.give_back(go_on).map(|()| None),
+            Ok(why) => {
+                request.undo(&mut borrowed, self.subject.process.pid);
+                borrowed.give_back(GoOn::AsBefore).map(|()| why)
+            }
+            Err(error) => {
+                borrowed.recover();
+                Err(error)
+            }
+        }
+    }
+
+    fn add_pending_call(&self, borrowed: &mut Borrowed<'_>, request: &Request) -> Result<Option<String>, InjectError> {
+        let args = [request.base.offset(self.entrances.code.pending), request.context()];
+        let result = request.call(borrowed, &self.subject, self.entrances.add_pending_call, args)?;
+        // An int.
+        Ok((result as u32 != 0).then(|| "its queue of pending calls is full".to_owned()))
+    }
+
+    fn start_thread(&self, borrowed: &mut Borrowed<'_>, request: &Request) -> Result<Option<String>, InjectError> {
+        let args = [request.base.offset(self.entrances.code.thread), request.context()];
+        let result = request.call(borrowed, &self.subject, self.entrances.start_new_thread, args)?;
+        if result == u64::MAX {
+            return Ok(Some("it could not start a thread".to_owned()));
+        }
+        request.unmap_return(borrowed);
+        Ok(None)
+    }
+
+    fn leave_script(&self, request: &Request) -> Result<Option<String>, InjectError> {
+        let Some(mailbox) = &self.mailbox else {
+            return Ok(Some("the thread has no place for a script".to_owned()));
+        };
+        let is_put = mailbox.put(&self.subject, &self.writer, request)?;
+        Ok((!is_put).then(|| "another script waits to be run there".to_owned()))
+    }
+
+    /// Takes the request back. The route if the script has started after all.
+    pub(super) fn withdraw(&mut self) -> Option<Route> {
+        let live = self.live.take()?;
+        // What is under way closes the channel itself; what is queued may be so for long.
+        let held = if live.is_under_way() { None } else { Held::stop(self.tid, STOP_LIMIT).ok() };
+        if live.cancel(self) {
+            if let Some(held) = &held {
+                let _ = self.close(held, &live);
+            }
+            self.stops.extend(held.map(|held| held.since().elapsed()));
+            return None;
+        }
+        drop(held);
+        let began = Instant::now();
+        while began.elapsed() < CLAIM_LIMIT && matches!(live.state(), ChannelState::Waiting | ChannelState::Claimed) {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        if live.state().has_started() {
+            return Some(live.route);
+        }
+        // Taken and given up.
+        if let Ok(held) = Held::stop(self.tid, STOP_LIMIT) {
+            let _ = self.close(&held, &live);
+        }
+        None
+    }
+}
+
+/// The route of which this one is the same with the thread woken.
+fn is_woken(route: Route) -> Option<Route> {
+    match route {
+        Route::PendingCallWoken => Some(Route::PendingCall),
+        Route::RemoteDebuggerWoken => Some(Route::RemoteDebugger),
+        _ => None,
+    }
+}
+
+/// Makes the call that a thread waits in return `EINTR`.
+fn wake(held: &Held) -> Result<(), InjectError> {
+    let step = |source: Errno| InjectError::Step { step: "waking the main thread", source };
+    let registers = held.registers().map_err(step)?;
+    held.set_registers(&registers.with_interrupted_call()).map_err(step)
+}
