@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 
 try:
     import zlib
@@ -31,6 +32,9 @@ def say(what):
 
 
 def ready():
+    """In place: from here on nothing may change."""
+    global before, modules
+    before, modules = Before(), set(sys.modules)
     say({"ready": os.getpid(), "expect": None})
 
 
@@ -300,7 +304,7 @@ def released_in_c():
     """C code that CPython knows nothing of, without the GIL, for a thousand seconds: nothing ends it."""
     import ctypes
     call = ctypes.CDLL(None).poll
-    say({"ready": os.getpid(), "expect": None})
+    ready()
     call(None, 0, 1000 * 1000)
     return None, None
 
@@ -362,14 +366,14 @@ class Before:
             "tracing": [repr(sys.gettrace()), repr(sys.getprofile())],
             "lines": sorted(lines.cache) if lines else [],
             "limit": sys.getrecursionlimit(),
-            "main": sorted(name for name in globals()),
+            "main": sorted(name for name in globals() if not name.startswith("__")),
         }
 
 
-start_threads()
+# Of Python about forks of a process with threads.
+warnings.simplefilter("ignore")
 before = after = modules = value = expected = changed = more = None
-before = Before()
-modules = set(sys.modules)
+start_threads()
 value, expected = STATES[STATE]()
 after = Before()
 # A state that ends by itself stays here until it is told.
