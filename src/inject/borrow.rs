@@ -13,8 +13,11 @@ use crate::os::{Control, Held, MemoryWriter, NR_SIGRETURN, Registers};
 use nix::errno::Errno;
 use std::time::{Duration, Instant};
 
-/// How long one system call of the thread may take.
-const CALL_LIMIT: Duration = Duration::from_millis(300);
+/// How long one system call of the thread may take: as long as it may have to wait for a processor.
+const CALL_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a function may take, which may have to wait for a lock.
+const FUNCTION_LIMIT: Duration = Duration::from_millis(500);
 
 /// Bytes of free stack that are kept below the frame for what is written there.
 pub(super) const BESIDE: u64 = 256;
@@ -74,6 +77,11 @@ impl<'h> Borrowed<'h> {
         Ok(Borrowed { held, writer, gadgets, before, vectors, mask, frame: frame.address, in_call: false })
     }
 
+    /// Registers as they were when the thread was stopped.
+    pub(super) fn before(&self) -> &Registers {
+        &self.before
+    }
+
     /// The signals that it blocks of its own.
     pub(super) fn mask(&self) -> u64 {
         self.mask
@@ -120,7 +128,7 @@ impl<'h> Borrowed<'h> {
     /// as the function may have to wait for a lock. What it returns is lost: it has to leave that somewhere.
     pub(super) fn call(&mut self, function: Addr, argument: Addr) -> Result<(), InjectError> {
         self.send(&self.base().about_to_call(function.0, argument.0))?;
-        let deadline = Instant::now() + CALL_LIMIT;
+        let deadline = Instant::now() + FUNCTION_LIMIT;
         let step = |source| InjectError::Step { step: "calling a function", source };
         loop {
             self.held.run_to_call(deadline)?;

@@ -23,7 +23,7 @@ pub(super) const NAME: &str = "pyattach";
 
 const SYS_CLOSE: i64 = 3;
 const SYS_MMAP: i64 = 9;
-const SYS_MUNMAP: i64 = 11;
+pub(super) const SYS_MUNMAP: i64 = 11;
 const SYS_FCNTL: i64 = 72;
 const SYS_MEMFD_CREATE: i64 = 319;
 const MFD_CLOEXEC: u64 = 1;
@@ -38,7 +38,10 @@ const NOWHERE: u64 = u64::MAX;
 const FIRST_DESCRIPTOR: u64 = 3;
 
 /// Where records begin unless the program's text needs more room before that.
-const STREAM_AT: u64 = 64 << 10;
+pub(super) const STREAM_AT: u64 = 64 << 10;
+
+/// No record begins like this.
+const WITHDRAWN: u8 = 0;
 
 /// A request that is in the target.
 pub(super) struct Request {
@@ -214,7 +217,16 @@ impl Request {
     }
 
     fn has_records(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| metadata.len() > self.facts.stream_at)
+        let mut first = [WITHDRAWN];
+        self.file.read_exact_at(&mut first, self.facts.stream_at).is_ok() && first != [WITHDRAWN]
+    }
+
+    /// Withdraws a program that CPython has taken already: it does nothing when it finds its channel in use. If it had just
+    /// looked, its first record takes the place of this.
+    pub(super) fn spoil(&self) {
+        if !self.has_records() {
+            let _ = self.file.write_all_at(&[WITHDRAWN], self.facts.stream_at);
+        }
     }
 
     /// Withdraws it: what has not been claimed by now never runs.
@@ -282,7 +294,7 @@ fn map_code(borrowed: &mut Borrowed<'_>, fd: u64, len: u64, order: &Order<'_>) -
     Ok(base)
 }
 
-fn close_descriptor(borrowed: &mut Borrowed<'_>, fd: u64) {
+pub(super) fn close_descriptor(borrowed: &mut Borrowed<'_>, fd: u64) {
     let _ = borrowed.system_call("closing the channel", SYS_CLOSE, [fd, 0, 0, 0, 0, 0]);
 }
 

@@ -57,7 +57,8 @@ fn named_thread(subject: &Subject<'_>, name: &str) -> Result<i32, InjectError> {
     let cache = Cache::new(subject.memory);
     let world = collect(&cache, subject.runtime)
         .map_err(|error| refused(format!("the names of its threads cannot be read: {error}")))?;
-    let mut ids = world.threads().filter(|thread| thread.name.name.as_deref() == Some(name)).map(|thread| thread.native_id);
+    let mut ids =
+        world.threads().filter(|thread| thread.name.name.as_deref() == Some(name)).map(|thread| thread.native_id);
     let (first, another) = (ids.next(), ids.next());
     if another.is_some() {
         return Err(refused(format!("several of its threads are called {name:?}; choose by the id")));

@@ -36,6 +36,8 @@ pub(super) enum Slot {
     Length = 0x30,
     /// Signals that a new thread is to block.
     Mask = 0x38,
+    /// u32: not 0 once the target has been sent off with the request, so that something in it may refer to it.
+    Armed = 0x40,
     /// A function that is called with the two arguments that follow.
     Function = 0x48,
     /// Its first argument.

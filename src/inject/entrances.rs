@@ -1,10 +1,10 @@
 //! Everything of the target's code that is called or jumped to, looked up before anything is stopped.
 
+use super::Symbols;
 use super::api::InjectError;
 use super::borrow::Gadgets;
 use super::context::{Context, Slot};
 use super::trampoline::{self, Code};
-use super::Symbols;
 use crate::base::Addr;
 
 /// Functions of CPython that each route needs, and where the code expects their addresses.

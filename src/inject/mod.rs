@@ -17,6 +17,7 @@ mod entrances;
 mod frame;
 mod hindrance;
 mod known;
+mod leftovers;
 mod modules;
 mod plan;
 mod recipes;

@@ -85,6 +85,14 @@ impl Mailbox {
         Ok(true)
     }
 
+    /// The descriptor that the script which waits there is to be read from, if it was put there by us.
+    pub(super) fn descriptor(&self, subject: &Subject<'_>) -> Option<i32> {
+        let mut path = [0; PATH_BYTES / 8];
+        subject.memory.read(self.path, &mut path).ok().filter(|()| self.is_full(subject))?;
+        let path = path.split(|byte| *byte == 0).next()?;
+        std::str::from_utf8(path).ok()?.strip_prefix("/proc/self/fd/")?.parse().ok()
+    }
+
     /// Takes it back, with the thread stopped. False when it has been taken already.
     pub(super) fn take_back(&self, subject: &Subject<'_>, writer: &MemoryWriter) -> bool {
         self.is_current(subject) && self.is_full(subject) && writer.write(self.pending, &0_i32.to_le_bytes()).is_ok()

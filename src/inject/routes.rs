@@ -1,19 +1,23 @@
 //! The routes: how each request is put in place with the thread held, and how it is withdrawn.
 
-use super::Route;
 use super::api::{InjectError, Progress, Subject};
 use super::borrow::{Borrowed, GoOn};
 use super::channel_setup::{Order, Request};
 use super::context::ChannelState;
 use super::remote::Mailbox;
 use super::session::{STOP_LIMIT, Session};
-use crate::os::{Control, Held};
+use super::{Route, leftovers};
+use crate::os::{Control, Held, StopError};
 use nix::errno::Errno;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// How long what has claimed a request may take to say that it runs.
 const CLAIM_LIMIT: Duration = Duration::from_millis(300);
+
+/// How long a thread may take from taking a script to its first line: it opens and reads a file, and may have to wait for the
+/// GIL after each of these system calls.
+const TAKEN_LIMIT: Duration = Duration::from_secs(3);
 
 /// A request that is in place.
 pub(super) struct Live {
@@ -40,12 +44,21 @@ impl Live {
         }
         let since = self.taken.get().unwrap_or_else(Instant::now);
         self.taken.set(Some(since));
-        since.elapsed() > CLAIM_LIMIT
+        since.elapsed() > TAKEN_LIMIT
     }
 
     /// True when the borrowed thread is on its way to it, or another one is, so that there is nothing to be looked at.
     pub(super) fn is_under_way(&self) -> bool {
         matches!(self.route, Route::SignalFrame | Route::NewThread)
+    }
+
+    /// Waits until the program has begun, or it is certain that it will not.
+    fn has_begun_within(&self, limit: Duration) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < limit && matches!(self.state(), ChannelState::Waiting | ChannelState::Claimed) {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        self.state().has_started()
     }
 
     /// Withdraws it with the thread stopped. False if it has been claimed before.
@@ -84,14 +97,13 @@ impl Session<'_> {
 
     /// Withdraws what is in place, because another way is better now. False if it has started meanwhile.
     fn take_back(&mut self, held: &Held, news: &mut Vec<Progress>) -> Result<bool, InjectError> {
-        let Some(live) = &self.live else { return Ok(true) };
+        let Some(live) = self.live.take() else { return Ok(true) };
         if !live.cancel(self) {
+            self.live = Some(live);
             return Ok(false);
         }
-        self.close(held, live)?;
-        self.live = None;
         news.push(Progress::ChannelClosed);
-        Ok(true)
+        self.close(held, &live).map(|()| true)
     }
 
     fn close(&self, held: &Held, live: &Live) -> Result<(), InjectError> {
@@ -111,6 +123,9 @@ impl Session<'_> {
             _ => GoOn::AsBefore,
         };
         let mut borrowed = self.borrow(held, go_on)?;
+        if self.has_leftovers {
+            leftovers::collect(&mut borrowed, &self.subject, self.mailbox.as_ref(), &self.writer);
+        }
         let order = Order {
             subject: self.subject,
             entrances: &self.entrances,
@@ -136,13 +151,29 @@ impl Session<'_> {
             }
             Err(error) => {
                 request.cancel();
+                news.push(Progress::ChannelClosed);
                 return Err(error);
             }
         }
+        self.has_leftovers = false;
         news.push(Progress::Requested { route });
         let mailbox = self.mailbox.filter(|_| request.facts.text_fd.is_some());
         self.live = Some(Live { request, route, mailbox, taken: Cell::new(None) });
         Ok(())
+    }
+
+    /// A step that took too long, as on a machine that is busy, or where a function had to wait for a lock: the thread finds
+    /// its way back by itself, and it is tried again.
+    pub(super) fn once_more(&mut self, error: InjectError) -> Result<(), InjectError> {
+        match error {
+            InjectError::Stop(StopError::Deadline) => {
+                self.has_leftovers = true;
+                self.why = "the thread did not come back in time from what it was borrowed for".to_owned();
+                Ok(())
+            }
+            InjectError::Stop(StopError::Gone) => Err(InjectError::Gone),
+            error => Err(error),
+        }
     }
 
     /// The last step of each route. Why it could not be done, if so; nothing is left of it then.
@@ -213,14 +244,14 @@ impl Session<'_> {
             return None;
         }
         drop(held);
-        let began = Instant::now();
-        while began.elapsed() < CLAIM_LIMIT && matches!(live.state(), ChannelState::Waiting | ChannelState::Claimed) {
-            std::thread::sleep(Duration::from_micros(50));
-        }
-        if live.state().has_started() {
+        if live.has_begun_within(CLAIM_LIMIT) {
             return Some(live.route);
         }
-        // Taken and given up.
+        // Taken, and not begun with.
+        live.request.spoil();
+        if live.has_begun_within(CLAIM_LIMIT) {
+            return Some(live.route);
+        }
         if let Ok(held) = Held::stop(self.tid, STOP_LIMIT) {
             let _ = self.close(&held, &live);
         }

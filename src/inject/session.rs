@@ -11,8 +11,8 @@ use super::remote::Mailbox;
 use super::routes::Live;
 use super::situation::{LookError, Scene};
 use super::turn::Turn;
-use super::{Attempt, CodeMap, Decision, Route, Situation, Symbols, hindrance, plan};
-use crate::os::{Control, Held, MemoryWriter, StopError};
+use super::{Attempt, CodeMap, Decision, Route, Situation, Symbols, hindrance, leftovers, plan};
+use crate::os::{Control, Held, MemoryWriter, StopError, Stopping};
 use std::time::{Duration, Instant};
 
 /// How long a script may take to start before the main thread is looked at again; doubled each time.
@@ -23,6 +23,8 @@ const LOOK_AT_LEAST: Duration = Duration::from_millis(400);
 const RETRY: Duration = Duration::from_millis(5);
 /// Not less often than this.
 const RETRY_AT_LEAST: Duration = Duration::from_millis(100);
+/// How often the kernel may refuse to stop the thread: another tracer may be there for a moment.
+const REFUSALS: u32 = 10;
 /// How long a thread may take to stop.
 pub(super) const STOP_LIMIT: Duration = Duration::from_millis(500);
 /// Starts a script in a process and returns as soon as it runs there.
@@ -64,6 +66,9 @@ pub fn inject(
         tid,
         mailbox: Mailbox::find(subject, tid),
         looks: 0,
+        refusals: 0,
+        late: None,
+        has_leftovers: leftovers::are_there(subject),
         began,
         deadline,
         live: None,
@@ -122,6 +127,12 @@ pub(super) struct Session<'a> {
     /// Routes that are not to be taken, or have turned out not to work.
     excluded: Vec<Route>,
     looks: u32,
+    /// How often the kernel refused to stop it.
+    refusals: u32,
+    /// A stop that was asked for and has not come.
+    late: Option<Stopping>,
+    /// There is something that a pyattach which was killed has left.
+    pub(super) has_leftovers: bool,
     /// The thread that is borrowed.
     pub(super) tid: i32,
     /// Where CPython's own protocol would leave a script for it.
@@ -140,19 +151,14 @@ impl Session<'_> {
     fn run(&mut self, on_progress: &mut dyn FnMut(Progress)) -> Result<Route, InjectError> {
         let (mut interval, mut retry) = (LOOK_AGAIN, RETRY);
         loop {
-            let turn = self.attempt(on_progress);
-            if let Err(error) = turn {
-                self.withdraw();
-                return Err(error);
+            if let Err(error) = self.attempt(on_progress) {
+                return self.withdraw().ok_or(error);
             }
             let wait = if self.live.is_some() { interval } else { retry };
             match self.wait_for_start(Instant::now() + wait, on_progress) {
                 Ok(None) => {}
                 Ok(Some(route)) => return Ok(route),
-                Err(error) => {
-                    self.withdraw();
-                    return Err(error);
-                }
+                Err(error) => return self.withdraw().ok_or(error),
             }
             let is_over = Instant::now() >= self.deadline || self.options.is_cancelled();
             if is_over || (self.live.is_none() && !self.options.wait) {
@@ -243,7 +249,7 @@ impl Session<'_> {
         self.looks += 1;
         let mut news = Vec::new();
         let done = match &decision {
-            Decision::Go(route, _) => self.go(&held, *route, &mut news),
+            Decision::Go(route, _) => self.go(&held, *route, &mut news).or_else(|error| self.once_more(error)),
             Decision::Wait(why) => {
                 self.why.clone_from(why);
                 Ok(())
@@ -261,7 +267,10 @@ impl Session<'_> {
 
     /// `None`: it cannot be stopped now; the reason is kept.
     fn stop(&mut self) -> Result<Option<Held>, InjectError> {
-        if let Some(hindrance) = hindrance(self.subject.process, self.tid) {
+        // What we trace ourselves already is no hindrance.
+        if self.late.is_none()
+            && let Some(hindrance) = hindrance(self.subject.process, self.tid)
+        {
             return match hindrance.may_pass() {
                 true => {
                     self.why = hindrance.text;
@@ -270,15 +279,27 @@ impl Session<'_> {
                 false => Err(InjectError::Refused(hindrance.text)),
             };
         }
+        let stopping = match self.late.take().map_or_else(|| Stopping::new(self.tid), Ok) {
+            Ok(stopping) => stopping,
+            Err(StopError::Gone) => return Err(InjectError::Gone),
+            // Somebody else was faster, or it may not be traced at all.
+            Err(StopError::Refused) if self.refusals < REFUSALS => {
+                self.refusals += 1;
+                self.why = "the kernel refused to stop it".to_owned();
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let limit = STOP_LIMIT.min(self.deadline.saturating_duration_since(Instant::now()));
-        match Held::stop(self.tid, limit) {
+        match stopping.wait(limit) {
             Ok(held) => Ok(Some(held)),
-            Err(StopError::Gone) => Err(InjectError::Gone),
-            Err(error @ (StopError::Deadline | StopError::Uninterruptible)) => {
+            Err((StopError::Gone, _)) => Err(InjectError::Gone),
+            Err((error @ StopError::Deadline, late)) => {
+                self.late = late;
                 self.why = format!("its main thread could not be stopped: {error}");
                 Ok(None)
             }
-            Err(error) => Err(error.into()),
+            Err((error, _)) => Err(error.into()),
         }
     }
 }

@@ -63,6 +63,7 @@ pub(super) const RESULT_AT: u64 = 8 + 304 + 16;
 pub(super) fn call() -> Vec<u8> {
     let mut a = Assembler::default();
     enter(&mut a, "call");
+    a.store_value(Slot::Armed, 1);
     a.load(R::Rdi, Slot::Argument1);
     a.load(R::Rsi, Slot::Argument2);
     a.call(Slot::Function);
@@ -111,6 +112,7 @@ fn thread(a: &mut Assembler) {
 fn on_top(a: &mut Assembler) {
     let held = Label("holds the GIL");
     enter(a, "on top");
+    a.store_value(Slot::Armed, 1);
     a.call(Slot::GilCheck);
     a.raw(&[0x85, 0xc0], "test eax, eax");
     a.jump_if(If::NotZero, held);

@@ -6,6 +6,7 @@
 //! is here, in [`Control`], so that no reader can do it by mistake.
 
 use super::Registers;
+use super::steps::step;
 use super::stop::{StopError, from_errno};
 use super::sys::{self, WaitState};
 use nix::errno::Errno;
@@ -47,6 +48,39 @@ pub trait Control {
     fn leave_call(&self, deadline: Instant) -> Result<(), StopError>;
 }
 
+/// A thread that was asked to stop and has not yet. Kept until it has: the kernel would otherwise have it traced by us, and
+/// by nobody else, until the tracing thread ends.
+pub struct Stopping(Held);
+
+impl Stopping {
+    /// Asks a thread to stop.
+    pub fn new(tid: i32) -> Result<Stopping, StopError> {
+        let tid = Pid::from_raw(tid);
+        let options = ptrace::Options::PTRACE_O_TRACESYSGOOD;
+        let suspending = options | ptrace::Options::from_bits_retain(SUSPEND_SECCOMP);
+        let since = Instant::now();
+        step();
+        let seccomp_suspended = match ptrace::seize(tid, suspending) {
+            Err(Errno::EPERM | Errno::EINVAL) => ptrace::seize(tid, options).map(|()| false),
+            result => result.map(|()| true),
+        };
+        let seccomp_suspended = seccomp_suspended.map_err(from_errno)?;
+        step();
+        let held = Held { tid, since, seccomp_suspended, not_send: PhantomData };
+        ptrace::interrupt(tid).map_err(from_errno)?;
+        Ok(Stopping(held))
+    }
+
+    /// Waits until it has stopped, for `limit` at the most; in vain, what remains can be waited for again.
+    pub fn wait(self, limit: Duration) -> Result<Held, (StopError, Option<Stopping>)> {
+        match self.0.wait_for_stop(Instant::now() + limit) {
+            Ok(()) => Ok(self.0),
+            Err(StopError::Deadline) => Err((StopError::Deadline, Some(self))),
+            Err(error) => Err((error, None)),
+        }
+    }
+}
+
 /// A thread that stands still until this is dropped. Not `Send`: only the thread that stopped it can do anything with it.
 pub struct Held {
     tid: Pid,
@@ -58,19 +92,7 @@ pub struct Held {
 impl Held {
     /// Stops a thread and waits for that.
     pub fn stop(tid: i32, limit: Duration) -> Result<Held, StopError> {
-        let tid = Pid::from_raw(tid);
-        let options = ptrace::Options::PTRACE_O_TRACESYSGOOD;
-        let suspending = options | ptrace::Options::from_bits_retain(SUSPEND_SECCOMP);
-        let since = Instant::now();
-        let seccomp_suspended = match ptrace::seize(tid, suspending) {
-            Err(Errno::EPERM | Errno::EINVAL) => ptrace::seize(tid, options).map(|()| false),
-            result => result.map(|()| true),
-        };
-        let seccomp_suspended = seccomp_suspended.map_err(from_errno)?;
-        let held = Held { tid, since, seccomp_suspended, not_send: PhantomData };
-        ptrace::interrupt(tid).map_err(from_errno)?;
-        held.wait_for_stop(since + limit)?;
-        Ok(held)
+        Stopping::new(tid)?.wait(limit).map_err(|(error, _)| error)
     }
 
     /// Waits for the stop that was asked for; signals that come first are delivered.
@@ -146,6 +168,7 @@ impl Control for Held {
 
     #[cfg(target_arch = "x86_64")]
     fn set_registers(&self, registers: &Registers) -> Result<(), Errno> {
+        step();
         ptrace::setregs(self.tid, (*registers).into())
     }
 
@@ -162,6 +185,7 @@ impl Control for Held {
     }
 
     fn set_vectors(&self, state: &[u8]) -> Result<(), Errno> {
+        step();
         sys::write_vectors(self.tid, state)
     }
 
@@ -170,12 +194,14 @@ impl Control for Held {
     }
 
     fn set_signal_mask(&self, mask: u64) -> Result<(), Errno> {
+        step();
         sys::set_signal_mask(self.tid, mask)
     }
 
     fn run_to_call(&self, deadline: Instant) -> Result<(), StopError> {
         let mut signal = 0;
         loop {
+            step();
             sys::resume(self.tid, true, signal).map_err(from_errno)?;
             signal = match self.wait(deadline)? {
                 WaitState::SignalStop(CALL_STOP) => return Ok(()),
@@ -188,7 +214,9 @@ impl Control for Held {
     }
 
     fn leave_call(&self, deadline: Instant) -> Result<(), StopError> {
+        step();
         ptrace::interrupt(self.tid).map_err(from_errno)?;
+        step();
         sys::resume(self.tid, false, 0).map_err(from_errno)?;
         self.wait_for_stop(deadline)
     }
@@ -196,9 +224,11 @@ impl Control for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        step();
         // Where it is not stopped, as after a deadline, the kernel lets it go when the tracing thread ends; asking for a
         // stop again brings that about sooner.
         if sys::detach(self.tid, 0).is_ok() {
+            step();
             return;
         }
         let _ = ptrace::interrupt(self.tid);

@@ -15,6 +15,7 @@ mod process;
 pub mod processes;
 mod registers;
 mod sockets;
+mod steps;
 mod stop;
 #[allow(unsafe_code)]
 mod sys;
@@ -27,7 +28,7 @@ mod write;
 
 pub use access::{Check, Layer, Refusal, Verdict, absent, checks};
 pub use cgroup::{Cgroup, parse_cgroup};
-pub use control::{Control, Held};
+pub use control::{Control, Held, Stopping};
 pub use descriptors::{FileInfo, FileKind, file_info, file_of};
 pub use detour::{NR_SIGRETURN, SUPPORTED};
 pub use error::OsError;

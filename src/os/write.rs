@@ -1,5 +1,6 @@
 //! Writing into a process's memory: its data by `process_vm_writev`, or by `/proc/PID/mem` where that is refused.
 
+use super::steps::step;
 use super::sys::raise_descriptor_limit;
 use crate::base::Addr;
 use nix::errno::Errno;
@@ -23,6 +24,7 @@ impl MemoryWriter {
     /// Writes to memory that the process itself could write to: all of `bytes`, or an error; a part may have been written
     /// then.
     pub fn write(&self, addr: Addr, bytes: &[u8]) -> Result<(), Errno> {
+        step();
         let remote = [RemoteIoVec { base: addr.0 as usize, len: bytes.len() }];
         match process_vm_writev(self.pid, &[IoSlice::new(bytes)], &remote) {
             Ok(written) if written == bytes.len() => Ok(()),
