@@ -2,6 +2,7 @@
 #![allow(clippy::indexing_slicing, reason = "an absent key of a JSON value reads as null")]
 
 mod answers;
+mod exec_places;
 mod interrupted;
 mod layers;
 mod listing;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for (group, tests) in [
         ("answers", answers::TESTS),
+        ("exec", exec_places::TESTS),
         ("interrupted", interrupted::TESTS),
         ("layers", layers::TESTS),
         ("listing", listing::TESTS),

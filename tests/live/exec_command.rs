@@ -8,11 +8,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::Scenario;
 use crate::support::registry::Interpreter;
 use crate::support::stage::Stage;
 use crate::support::target::Target;
 use crate::support::{Failed, Outcome, attach, ensure, kernel};
-use crate::Scenario;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "exec_command", exists: |i| COMMAND.contains(&&*i.name), run: command },
@@ -165,7 +165,8 @@ signal.signal(signal.SIGUSR1, handle)
 ";
     says(pid, &["exec", "@", "-c", set], 0, "", "")?;
     // Before 3.8 what runs as a pending call sees signals only where a C function asks for them: this one does.
-    let script = "import signal, time, _thread\nsignal.pthread_kill(_thread.get_ident(), signal.SIGUSR1)\ntime.sleep(30)\n";
+    let script =
+        "import signal, time, _thread\nsignal.pthread_kill(_thread.get_ident(), signal.SIGUSR1)\ntime.sleep(30)\n";
     says(pid, &["exec", "@", "-c", script], 1, "", "*RuntimeError: from the handler\npyattach: signal 10 came*")?;
     let count = ["eval", "@", "__import__('sys').modules['__main__'].handled"];
     kernel::wait_until("the handler once more", || Ok(pyattach(pid, &count)?.text() == "2\n"))?;

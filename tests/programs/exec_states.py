@@ -354,6 +354,47 @@ STATES = {
 }
 
 
+def as_another_user():
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+
+
+def without_descriptors():
+    """None is free, and the limit may be raised by others only."""
+    import resource
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, 80))
+    try:
+        while True:
+            os.dup(0)
+    except OSError:
+        pass
+
+
+def without_directory():
+    path = "/tmp/pyattach-tests-gone-%d" % os.getpid()
+    os.mkdir(path)
+    os.chdir(path)
+    os.rmdir(path)
+
+
+def with_audit_hook():
+    def hook(event, arguments):
+        if event == "cpython.remote_debugger_script":
+            audited.append(event)
+    sys.addaudithook(hook)
+
+
+def at_the_recursion_limit():
+    """A hundred frames are left."""
+    sys.setrecursionlimit(150)
+
+
+audited = []
+PLACES = {"uid": as_another_user, "nofile": without_descriptors, "cwd": without_directory, "audit": with_audit_hook,
+          "recursion": at_the_recursion_limit}
+
+
 class Before:
     """What must be the same after all."""
 
@@ -372,8 +413,10 @@ class Before:
 
 # Of Python about forks of a process with threads.
 warnings.simplefilter("ignore")
-before = after = modules = value = expected = changed = more = None
+before = after = modules = value = expected = changed = more = place = None
 start_threads()
+for place in sys.argv[2:]:
+    PLACES[place]()
 value, expected = STATES[STATE]()
 after = Before()
 # A state that ends by itself stays here until it is told.

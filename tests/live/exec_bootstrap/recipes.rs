@@ -20,7 +20,10 @@ const USES: &[Use] = &[
     Use(&["-", "import logging; print(hasattr(logging, '_pyattach_levels'))"], &["out: False\n", "done"]),
     Use(&["log-level", "nonsense"], &["exit: no level NONSENSE", "done"]),
     // Put back by itself.
-    Use(&["log-level", "debug", "0.0001"], &["out: logger root: DEBUG for 0.0001 minutes, then WARNING again\n", "done"]),
+    Use(
+        &["log-level", "debug", "0.0001"],
+        &["out: logger root: DEBUG for 0.0001 minutes, then WARNING again\n", "done"],
+    ),
     Use(
         &[
             "-",
@@ -38,7 +41,10 @@ const USES: &[Use] = &[
     Use(&["tracemalloc", "compare", "3"], &["*size=*", "done"]),
     Use(&["tracemalloc", "top", "2"], &["*size=*", "done"]),
     Use(&["tracemalloc", "stop"], &["out: stopped\n", "done"]),
-    Use(&["-", "import tracemalloc as t; print(t.is_tracing(), hasattr(t, '_pyattach_snapshot'))"], &["out: False False\n", "done"]),
+    Use(
+        &["-", "import tracemalloc as t; print(t.is_tracing(), hasattr(t, '_pyattach_snapshot'))"],
+        &["out: False False\n", "done"],
+    ),
     Use(&["gc-stats", "5"], &["*types of *", "done"]),
     Use(&["heap-growth"], &["exit: nothing to compare with: run it with start first", "done"]),
     Use(&["heap-growth", "start"], &["out: counted *", "done"]),
@@ -62,7 +68,10 @@ const USES: &[Use] = &[
 const SINCE_8: &[Use] = &[
     Use(&["debug-threads", "on"], &["out: exceptions of threads are named\n*", "done"]),
     Use(&["debug-threads", "off"], &["out: exceptions of threads are as the application has it\n*", "done"]),
-    Use(&["-", "import threading as t; print(t.excepthook is t.__dict__.get('__excepthook__', t.excepthook))"], &["out: True\n", "done"]),
+    Use(
+        &["-", "import threading as t; print(t.excepthook is t.__dict__.get('__excepthook__', t.excepthook))"],
+        &["out: True\n", "done"],
+    ),
 ];
 
 pub(super) fn all(interpreter: &Interpreter, stage: &Stage) -> Outcome {
