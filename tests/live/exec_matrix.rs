@@ -192,3 +192,18 @@ pub(crate) fn run(state: &State, interpreter: &Interpreter, stage: &Stage) -> Ou
     }
     Ok(())
 }
+
+/// A script in a program that has a Python inside.
+pub(crate) fn in_other_program(pid: i32, place: &str, routes: &[&str]) -> Outcome {
+    let script = "import _thread, threading\nprint('main' if threading.main_thread().ident == _thread.get_ident() else 'other')";
+    let before = Outside::of(pid)?;
+    for _ in 0..runs() {
+        let mut command = Command::new(attach::BINARY);
+        command.args(["exec", "--json", &pid.to_string(), "-c", script]);
+        let report = attach::run(command)?.json()?;
+        ensure!(report["stdout"] == format!("{place}\n"), "{report}");
+        ensure!(report["route"].as_str().is_some_and(|route| routes.contains(&route)), "{report}");
+    }
+    kernel::wait_until("the state of before", || Ok(Outside::of(pid)? == before))?;
+    kernel::ensure_left_alone(pid)
+}
