@@ -16,10 +16,33 @@ const ROUTES: [Route; 6] = [
     Route::RemoteDebuggerWoken,
 ];
 
+/// Descriptors that CPython's own protocol needs in the target: the channel, the program's text, and the file that CPython
+/// opens to read that; and some for whatever else goes on there.
+const DESCRIPTORS: u64 = 8;
+
 /// The routes that are not to be taken when only one is wanted, with or without waking.
-pub(super) fn excluded_by(only: Option<Route>) -> Vec<Route> {
+fn excluded_by(only: Option<Route>) -> Vec<Route> {
     let Some(only) = only else { return Vec::new() };
     ROUTES.into_iter().filter(|route| kind(*route) != kind(only)).collect()
+}
+
+/// The routes that are not to be taken in this process.
+pub(super) fn excluded(subject: &Subject<'_>, only: Option<Route>) -> Vec<Route> {
+    let mut excluded = excluded_by(only);
+    // CPython would report on the target's own stderr that it cannot open the script.
+    if free_descriptors(subject.process.pid).is_some_and(|free| free < DESCRIPTORS) {
+        excluded.extend([Route::RemoteDebugger, Route::RemoteDebuggerWoken]);
+    }
+    excluded
+}
+
+/// How many more descriptors a process may open; `None` when that cannot be read.
+fn free_descriptors(pid: i32) -> Option<u64> {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let limit: u64 = line.split_whitespace().next()?.parse().ok()?;
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64;
+    Some(limit.saturating_sub(open))
 }
 
 fn kind(route: Route) -> Route {

@@ -4,7 +4,7 @@
 //! started some milliseconds later, that is done again. Each stop is short; between them the target runs on as ever.
 
 use super::api::{ChannelFacts, InjectError, InjectOptions, Injected, Progress, Subject};
-use super::choice::{chosen_thread, excluded_by};
+use super::choice::{chosen_thread, excluded};
 use super::context::ChannelState;
 use super::entrances::Entrances;
 use super::remote::Mailbox;
@@ -62,7 +62,7 @@ pub fn inject(
         entrances,
         writer: MemoryWriter::new(subject.process.pid),
         scene: &scene,
-        excluded: excluded_by(options.only_route),
+        excluded: excluded(subject, options.only_route),
         tid,
         mailbox: Mailbox::find(subject, tid),
         looks: 0,
@@ -98,7 +98,7 @@ pub fn look(subject: &Subject<'_>, options: &InjectOptions) -> Result<(Situation
     drop(held);
     let paused = since.elapsed();
     let situation = judged(situation.map_err(|error| InjectError::Refused(error.to_string()))?, options);
-    let excluded = excluded_by(options.only_route);
+    let excluded = excluded(subject, options.only_route);
     let decision = plan(&situation, &options.thread, &Attempt { number: 0, excluded: &excluded });
     Ok((situation, decision, paused))
 }

@@ -2,6 +2,9 @@
 #![allow(clippy::indexing_slicing, reason = "an absent key of a JSON value reads as null")]
 
 mod answers;
+mod exec;
+mod exec_driver;
+mod exec_killed;
 mod exec_places;
 mod interrupted;
 mod layers;
@@ -24,11 +27,16 @@ use support::{Failed, Outcome};
 pub(crate) type Test = (&'static str, fn() -> Outcome);
 
 fn main() -> ExitCode {
+    if let Some(code) = exec_driver::run_if_asked() {
+        return code;
+    }
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for (group, tests) in [
         ("answers", answers::TESTS),
-        ("exec", exec_places::TESTS),
+        ("exec", exec::TESTS),
+        ("exec_killed", exec_killed::TESTS),
+        ("exec_places", exec_places::TESTS),
         ("interrupted", interrupted::TESTS),
         ("layers", layers::TESTS),
         ("listing", listing::TESTS),

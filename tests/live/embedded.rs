@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::exec_matrix;
 use crate::listing::ensure_listed;
-
 use crate::support::registry::{self, Embedder};
 use crate::support::target::Target;
 use crate::support::{Failed, Outcome, attach, ensure, kernel, stage};

@@ -107,6 +107,7 @@ fn command(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     ensure!(report["status"] == "exit" && report["exit"]["code"] == 5 && report["stdout"] == "1\n", "{report}");
     ensure!(report["paused_us"].as_u64() > Some(0) && report["waited_ms"].as_f64() > Some(0.0), "{report}");
     stdin(pid)?;
+    threads(pid, interpreter)?;
     dry_run(pid)?;
     audit(pid, folder.path())?;
     signal_passed_on(pid)?;
@@ -128,6 +129,22 @@ fn stdin(pid: i32) -> Outcome {
     let output = child.wait_with_output()?;
     ensure!(output.status.success() && output.stdout == b"['-', 'word']\n", "{output:?}");
     Ok(())
+}
+
+/// Other threads than the main one run scripts by CPython's own protocol only.
+fn threads(pid: i32, interpreter: &Interpreter) -> Outcome {
+    let script = "import _thread, threading; print(threading.main_thread().ident == _thread.get_ident())";
+    let run = |thread: &str, code: i32, stdout: &str, stderr: &str| {
+        says(pid, &["exec", "@", "--thread", thread, "-c", script], code, stdout, stderr)
+    };
+    run("main", 0, "True\n", "")?;
+    run(&pid.to_string(), 0, "True\n", "")?;
+    run("nobody", 3, "", "*nobody*")?;
+    let other = kernel::threads(pid)?.last().ok_or("no threads")?.to_string();
+    match interpreter.since(14) && !interpreter.is_in_chroot() {
+        true => run(&other, 0, "False\n", ""),
+        false => run(&other, 3, "", "*CPython's own protocol*"),
+    }
 }
 
 fn dry_run(pid: i32) -> Outcome {

@@ -88,6 +88,11 @@ impl Target {
         self.lines.recv_timeout(DEADLINE).map_err(|error| format!("the program says nothing: {error}").into())
     }
 
+    /// What it has said so far, without waiting.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
     /// Writes to its standard input.
     pub(crate) fn tell(&mut self, text: &str) -> Result<(), Failed> {
         Ok(self.stdin.as_mut().ok_or("no stdin")?.write_all(text.as_bytes())?)
