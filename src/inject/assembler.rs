@@ -25,11 +25,14 @@ pub(super) enum If {
     Above = 7,
 }
 
+/// Labels and where they are.
+pub(super) type Labels = Vec<(Label, usize)>;
+
 /// Code being written.
 #[derive(Default)]
 pub(super) struct Assembler {
     code: Vec<u8>,
-    labels: Vec<(Label, usize)>,
+    labels: Labels,
     /// Places of 32-bit distances that are not known yet.
     open: Vec<(usize, Label)>,
 }
@@ -142,7 +145,7 @@ impl Assembler {
     }
 
     /// The code with all distances filled in, and where each label is. `None` if one is nowhere.
-    pub(super) fn finish(mut self) -> Option<(Vec<u8>, Vec<(Label, usize)>)> {
+    pub(super) fn finish(mut self) -> Option<(Vec<u8>, Labels)> {
         for (at, label) in &self.open {
             let (_, target) = self.labels.iter().find(|(known, _)| known == label)?;
             let distance = *target as i32 - (*at as i32 + 4);

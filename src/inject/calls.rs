@@ -32,6 +32,12 @@ impl Calls<'_> {
         Some(self.behind_stub(target).unwrap_or(target))
     }
 
+    /// True when the instruction before `to` calls what a register holds.
+    pub fn is_call_by_register_before(&self, to: Addr) -> bool {
+        let mut bytes = [0; 2];
+        self.memory.read(to.back(2), &mut bytes).is_ok() && is_call_by_register(bytes)
+    }
+
     /// Where a stub of the procedure linkage table jumps to: `[endbr64] [bnd] jmp *slot(%rip)`.
     fn behind_stub(&self, stub: Addr) -> Option<Addr> {
         let mut bytes = [0; 11];
@@ -45,6 +51,11 @@ impl Calls<'_> {
         self.memory.read(slot, &mut bytes).ok()?;
         Addr::from_bytes(&bytes).filter(|target| self.code.modules.code_at(*target).is_some())
     }
+}
+
+/// `call *%rax` to `call *%rdi`, and with a prefix byte before them `call *%r8` to `call *%r15`.
+fn is_call_by_register(bytes: [u8; 2]) -> bool {
+    matches!(bytes, [0xff, 0xd0..=0xd7])
 }
 
 /// Where the pointer is that a stub at `start` jumps by.
@@ -63,6 +74,12 @@ fn relative(end: Addr, operand: &[u8]) -> Option<Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_by_register() {
+        assert!(is_call_by_register([0xff, 0xd0]) && is_call_by_register([0xff, 0xd2]));
+        assert!(!is_call_by_register([0xff, 0x15]) && !is_call_by_register([0x90, 0xd0]));
+    }
 
     #[test]
     fn stubs_of_all_kinds_are_read() {

@@ -60,7 +60,9 @@ fn in_call(evidence: &Evidence<'_>, inside: usize, caller: &NamedFrame, name: &s
     if own && caller.called.iter().any(|function| waits_on_semaphore(function)) {
         return Doing::PythonLock;
     }
-    let is_futex = matches!(name, "futex" | "futex_waitv");
+    // An interrupted wait goes on under another name.
+    let on_condition = caller.called.iter().any(|function| function.starts_with("pthread_"));
+    let is_futex = matches!(name, "futex" | "futex_waitv") || name == "restart_syscall" && on_condition;
     // A mutex or a condition variable of CPython's own is held for moments, or is the GIL in a version that is not known.
     if own && is_futex && inside > 0 {
         return Doing::Running;
@@ -189,6 +191,7 @@ mod tests {
             doing(&Evidence { waits_for_gil: true, call: Some(("futex", 7)), ..evidence(&gil) }),
             Doing::Running
         );
+        assert_eq!(in_call(&gil, "restart_syscall"), Doing::Running);
         assert!(is_unsafe(&in_call(&[libc(&[]), libc(&["malloc"]), python(&["malloc"])], "futex"), "allocator"));
         let foreign = frame(Owner::Foreign, "libzmq.so", &[], &["sem_wait"]);
         assert!(matches!(in_call(&[libc(&[]), foreign], "futex"), Doing::ForeignCall { .. }));

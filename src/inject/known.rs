@@ -114,6 +114,17 @@ pub(super) fn is_wrapper(call: &str, function: &str) -> bool {
     })
 }
 
+/// True for functions that get a thread into a system call, or, where it is in none, that it must not be disturbed in.
+pub(super) fn may_lead_to(function: &str, call: Option<&str>) -> bool {
+    match call {
+        None => business(function).is_some(),
+        Some(call @ ("futex" | "restart_syscall")) => {
+            waits_on_semaphore(function) || function.starts_with("pthread_") || is_wrapper(call, function)
+        }
+        Some(call) => is_wrapper(call, function),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +134,13 @@ mod tests {
         assert!(is_wrapper("poll", "poll") && is_wrapper("poll", "__poll") && is_wrapper("recvfrom", "recv"));
         assert!(!is_wrapper("poll", "getaddrinfo") && !is_wrapper("wait4", "system") && !is_wrapper("read", "fread"));
         assert!(!is_wrapper("read", "write") && !is_wrapper("flock", "flock"));
+    }
+
+    #[test]
+    fn a_stale_address_is_unlikely() {
+        assert!(may_lead_to("sem_wait", Some("futex")) && may_lead_to("poll", Some("restart_syscall")));
+        assert!(!may_lead_to("sigismember", Some("futex")) && !may_lead_to("sem_wait", Some("poll")));
+        assert!(may_lead_to("malloc", None) && !may_lead_to("memcpy", None));
     }
 
     #[test]

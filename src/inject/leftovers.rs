@@ -94,7 +94,7 @@ fn is_on_stack(borrowed: &Borrowed<'_>, subject: &Subject<'_>, pieces: &[&Piece]
     let mut stack = vec![0; STACK_BYTES];
     // The end of the stack may be nearer than that.
     while !stack.is_empty() && subject.memory.read(Addr(before.rsp), &mut stack).is_err() {
-        stack.truncate(stack.len() / 2 & !7);
+        stack.truncate((stack.len() / 2) & !7);
     }
     within(before.rip) || stack.chunks_exact(8).filter_map(u64::from_bytes).any(within)
 }

@@ -5,9 +5,9 @@ use super::borrow::{Borrowed, GoOn};
 use super::channel_setup::{Order, Request};
 use super::context::ChannelState;
 use super::remote::Mailbox;
-use super::session::{STOP_LIMIT, Session};
+use super::session::Session;
 use super::{Route, leftovers};
-use crate::os::{Control, Held, StopError};
+use crate::os::{Control, Held, StopError, Stopping};
 use nix::errno::Errno;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -18,6 +18,9 @@ const CLAIM_LIMIT: Duration = Duration::from_millis(300);
 /// How long a thread may take from taking a script to its first line: it opens and reads a file, and may have to wait for the
 /// GIL after each of these system calls.
 const TAKEN_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long the thread may take to stop in order that nothing is left behind.
+const WITHDRAW_LIMIT: Duration = Duration::from_secs(3);
 
 /// A request that is in place.
 pub(super) struct Live {
@@ -235,7 +238,7 @@ impl Session<'_> {
     pub(super) fn withdraw(&mut self) -> Option<Route> {
         let live = self.live.take()?;
         // What is under way closes the channel itself; what is queued may be so for long.
-        let held = if live.is_under_way() { None } else { Held::stop(self.tid, STOP_LIMIT).ok() };
+        let held = if live.is_under_way() { None } else { self.stop_to_withdraw() };
         if live.cancel(self) {
             if let Some(held) = &held {
                 let _ = self.close(held, &live);
@@ -252,10 +255,15 @@ impl Session<'_> {
         if live.has_begun_within(CLAIM_LIMIT) {
             return Some(live.route);
         }
-        if let Ok(held) = Held::stop(self.tid, STOP_LIMIT) {
+        if let Some(held) = self.stop_to_withdraw() {
             let _ = self.close(&held, &live);
         }
         None
+    }
+
+    fn stop_to_withdraw(&mut self) -> Option<Held> {
+        let stopping = self.late.take().map_or_else(|| Stopping::new(self.tid), Ok).ok()?;
+        stopping.wait(WITHDRAW_LIMIT).ok()
     }
 }
 

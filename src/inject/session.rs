@@ -26,7 +26,7 @@ const RETRY_AT_LEAST: Duration = Duration::from_millis(100);
 /// How often the kernel may refuse to stop the thread: another tracer may be there for a moment.
 const REFUSALS: u32 = 10;
 /// How long a thread may take to stop.
-pub(super) const STOP_LIMIT: Duration = Duration::from_millis(500);
+const STOP_LIMIT: Duration = Duration::from_millis(500);
 /// Starts a script in a process and returns as soon as it runs there.
 ///
 /// `program` makes the text that is run, see [`ChannelFacts`]; it is called while the main thread stands still, so it should
@@ -130,7 +130,7 @@ pub(super) struct Session<'a> {
     /// How often the kernel refused to stop it.
     refusals: u32,
     /// A stop that was asked for and has not come.
-    late: Option<Stopping>,
+    pub(super) late: Option<Stopping>,
     /// There is something that a pyattach which was killed has left.
     pub(super) has_leftovers: bool,
     /// The thread that is borrowed.

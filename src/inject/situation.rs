@@ -1,6 +1,7 @@
 //! Looking at a thread that was stopped: everything that the decision depends on, read and not touched.
 
 use super::doing::{Evidence, NamedFrame, doing};
+use super::known::may_lead_to;
 use super::modules::{CodeMap, Owner};
 use super::symbols::{Symbols, is_initialized};
 use super::unwind::{NativeFrame, Unwinder};
@@ -8,7 +9,7 @@ use super::{Doing, Situation};
 use crate::base::{Addr, FieldValue};
 use crate::cpython::Runtime;
 use crate::interp::{ThreadView, main_thread_id, view_thread};
-use crate::os::{Activity, Call, Process, Registers, ThreadStatus, may_suspend_seccomp, stack_limit};
+use crate::os::{Call, Process, Registers, ThreadStatus, may_suspend_seccomp, stack_limit};
 use crate::target::{Memory, ReadError};
 
 /// Native frames that are looked at: from the innermost to the evaluation loop is rarely more than twenty.
@@ -133,7 +134,9 @@ impl<'s> Scene<'s> {
     }
 
     fn frames(&self, registers: &Registers) -> Vec<NamedFrame> {
-        let (frames, _) = self.unwinder.frames(registers, FRAMES);
+        let call = registers.interrupted_call().map(call_name);
+        let likely = |called: Addr| self.symbols.libc.names_at(called).any(|name| may_lead_to(name, call));
+        let (frames, _) = self.unwinder.frames(registers, FRAMES, &likely);
         let mut named = Vec::new();
         for frame in frames {
             let frame = self.named(frame);
@@ -162,10 +165,11 @@ impl<'s> Scene<'s> {
         NamedFrame { frame, place: self.code.name(inside), function, called: names(frame.called) }
     }
 
+    /// Whether the word that a `futex` call waits on belongs to a GIL. Its address stays in the register when the call was
+    /// interrupted and goes on as `restart_syscall`.
     fn waits_for_gil(&self, view: &ThreadView, registers: &Registers) -> bool {
-        let call = Call { number: registers.orig_rax as i64, args: [registers.rdi, 0, 0, 0, 0, 0], sp: registers.rsp };
-        let word = Activity::Call(call).futex_word();
-        word.is_some_and(|word| view.gils.iter().any(|gil| gil.is_waited_on_at(self.runtime, word)))
+        let is_futex = matches!(call_name(registers.orig_rax as i64), "futex" | "restart_syscall");
+        is_futex && view.gils.iter().any(|gil| gil.is_waited_on_at(self.runtime, registers.rdi))
     }
 
     /// Whether anybody holds the lock of the list that `Py_AddPendingCall` adds to.

@@ -161,8 +161,8 @@ impl UnwindTables {
         };
         let Some(cfa) = cfa else { return Some((function, Step::Broken)) };
         let mut caller: Machine = [None; MACHINE_REGISTERS];
-        for kept in KEPT {
-            caller[kept] = machine[kept];
+        for (number, (slot, own)) in caller.iter_mut().zip(machine).enumerate() {
+            *slot = own.filter(|_| KEPT.contains(&number));
         }
         caller[RSP] = Some(cfa);
         for (register, rule) in row.registers() {
@@ -234,6 +234,109 @@ impl Frame<'_> {
                 _ => None,
             },
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::ReadError;
+    use proptest::prelude::*;
+
+    /// Every word is its own address, shifted.
+    struct Anything;
+
+    impl Memory for Anything {
+        fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), ReadError> {
+            let bytes = addr.0.wrapping_mul(8).to_le_bytes();
+            buf.iter_mut().zip(bytes.iter().cycle()).for_each(|(to, from)| *to = *from);
+            Ok(())
+        }
+    }
+
+    /// Where the tables of the tests lie, and the code that they are of.
+    const AT: u64 = 0x5000;
+    const CODE: u64 = 0x1000;
+
+    /// A CIE (version 1, "zR", code alignment 1, data alignment -8, return address 16, pointers as absolute `udata4`; the
+    /// frame begins at `rsp` + 8) and an FDE for 0x100 bytes of code with these instructions.
+    fn table(instructions: &[u8]) -> Vec<u8> {
+        let cie = [0, 0, 0, 0, 1, b'z', b'R', 0, 1, 0x78, 16, 1, 0x03, 0x0c, 7, 8, 0x90, 1, 0, 0];
+        let mut bytes = (cie.len() as u32).to_le_bytes().to_vec();
+        bytes.extend(cie);
+        let entry_at = bytes.len() as u32;
+        bytes.extend((13 + instructions.len() as u32).to_le_bytes());
+        bytes.extend((entry_at + 4).to_le_bytes());
+        bytes.extend((CODE as u32).to_le_bytes());
+        bytes.extend(0x100u32.to_le_bytes());
+        bytes.push(0);
+        bytes.extend(instructions);
+        bytes.extend([0; 4]);
+        bytes
+    }
+
+    fn tables(eh_frame: Vec<u8>) -> UnwindTables {
+        let mut tables = UnwindTables { bias: 0, eh_frame, eh_frame_at: AT, lookup: Lookup::List(Vec::new()) };
+        let list = tables.list();
+        tables.lookup = Lookup::List(list);
+        tables
+    }
+
+    fn machine() -> Machine {
+        std::array::from_fn(|register| Some(0x7000 + register as u64 * 8))
+    }
+
+    #[test]
+    fn a_step_goes_by_the_rules_of_the_place() {
+        // push %rbp at 0x1001: the frame is at rsp + 16 from there on, and rbp is saved at its bottom.
+        let tables = tables(table(&[0x41, 0x0e, 16, 0x86, 2]));
+        let step = |at| match tables.step(Addr(at), &machine(), &Anything) {
+            Some((function, Step::To(caller, false))) => (function, caller[RSP], caller[RA], caller[6]),
+            other => panic!("{other:?}"),
+        };
+        let rsp = 0x7000 + 7 * 8;
+        assert_eq!(step(CODE), (Addr(CODE), Some(rsp + 8), Some(rsp * 8), Some(0x7000 + 6 * 8)));
+        assert_eq!(step(CODE + 1), (Addr(CODE), Some(rsp + 16), Some((rsp + 8) * 8), Some(rsp * 8)));
+        assert!(tables.step(Addr(CODE + 0x100), &machine(), &Anything).is_none());
+        // The return address is undefined: the outermost frame.
+        let outermost = super::tests::tables(table(&[0x07, 16]));
+        assert!(matches!(outermost.step(Addr(CODE), &machine(), &Anything), Some((_, Step::Outermost))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_instructions_are_too_strange(instructions in prop::collection::vec(any::<u8>(), 0..64), at in CODE..CODE + 0x100) {
+            let _ = tables(table(&instructions)).step(Addr(at), &machine(), &Anything);
+        }
+
+        #[test]
+        fn no_expression_is_too_strange(expression in prop::collection::vec(any::<u8>(), 0..48), rule in any::<bool>()) {
+            // DW_CFA_def_cfa_expression, or DW_CFA_expression of rbp.
+            let mut instructions = if rule { vec![0x0f] } else { vec![0x10, 6] };
+            instructions.push(expression.len() as u8);
+            instructions.extend(expression);
+            let _ = tables(table(&instructions)).step(Addr(CODE), &machine(), &Anything);
+        }
+
+        #[test]
+        fn no_table_is_too_strange(
+            mut bytes in prop::collection::vec(any::<u8>(), 12..96),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        ) {
+            let random = tables(bytes.clone());
+            let mut damaged = table(&[0x41, 0x0e, 16, 0x86, 2]);
+            damage.iter().for_each(|(at, byte)| *at.get_mut(&mut damaged) = *byte);
+            for tables in [random, tables(damaged)] {
+                for at in (CODE..CODE + 0x100).step_by(16) {
+                    let _ = tables.step(Addr(at), &machine(), &Anything);
+                }
+            }
+            // The same as a table to look things up by, with the encodings that are accepted.
+            bytes.splice(..4, [1].into_iter().chain(ENCODINGS));
+            let lookup = Lookup::Header(bytes, AT - 0x1000);
+            let with_header = UnwindTables { bias: 0, eh_frame: table(&[]), eh_frame_at: AT, lookup };
+            let _ = with_header.step(Addr(CODE), &machine(), &Anything);
         }
     }
 }

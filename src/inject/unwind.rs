@@ -71,8 +71,14 @@ impl<'m> Unwinder<'m> {
         }
     }
 
-    /// The frames, innermost first, `limit` at the most.
-    pub fn frames(&self, registers: &Registers, limit: usize) -> (Vec<NativeFrame>, End) {
+    /// The frames, innermost first, `limit` at the most. `likely` says of a function of the C library whether the thread may
+    /// well have called it to get where it is; needed only where that library has no tables.
+    pub fn frames(
+        &self,
+        registers: &Registers,
+        limit: usize,
+        likely: &dyn Fn(Addr) -> bool,
+    ) -> (Vec<NativeFrame>, End) {
         let mut machine = machine_registers(registers);
         let (mut frames, mut interrupted, mut is_innermost) = (Vec::new(), false, true);
         loop {
@@ -99,11 +105,11 @@ impl<'m> Unwinder<'m> {
             }
             let step = match found {
                 Some((_, step)) => step,
-                None if self.code.owner(inside) == Owner::CLibrary => self.scan(sp),
+                None if self.code.owner(inside) == Owner::CLibrary => self.scan(sp, likely),
                 None => return (frames, End::NoTables),
             };
             match step {
-                Step::To(next, by_signal) if next[RSP].is_some_and(|next| next > sp.0) => {
+                Step::To(next, by_signal) if next.get(RSP).copied().flatten().is_some_and(|next| next > sp.0) => {
                     (machine, interrupted, is_innermost) = (*next, by_signal, false);
                 }
                 Step::Outermost => return (frames, End::Outermost),
@@ -133,22 +139,25 @@ impl<'m> Unwinder<'m> {
     }
 
     /// The frame that called into a C library without tables: the first word on the stack behind a call of one of its
-    /// functions, from code that is not its own.
-    fn scan(&self, sp: Addr) -> Step {
+    /// functions, a likely one if there is one, from code that is not its own; else behind a call by register, as libffi makes
+    /// them. Words that earlier calls left lie between those that count.
+    fn scan(&self, sp: Addr, likely: &dyn Fn(Addr) -> bool) -> Step {
         let mut bytes = vec![0; SCAN_BYTES];
         if self.memory.read(sp, &mut bytes).is_err() {
             return Step::Broken;
         }
-        let returns = |word: &[u8]| {
-            let to = Addr::from_bytes(word)?;
-            let owner = self.code.owner(to);
-            if matches!(owner, Owner::CLibrary | Owner::NoFile | Owner::Kernel) {
-                return None;
-            }
-            let called = self.calls().called_before(to)?;
-            (self.code.owner(called) == Owner::CLibrary).then_some(to)
+        let words: Vec<Addr> = bytes.chunks_exact(8).filter_map(Addr::from_bytes).collect();
+        let outside = |to: &Addr| !matches!(self.code.owner(*to), Owner::CLibrary | Owner::NoFile | Owner::Kernel);
+        let called = |to: &Addr| {
+            let called = if outside(to) { self.calls().called_before(*to) } else { None };
+            called.filter(|called| self.code.owner(*called) == Owner::CLibrary)
         };
-        let found = bytes.chunks_exact(8).enumerate().find_map(|(index, word)| Some((index as u64, returns(word)?)));
+        let by_register = |to: &Addr| outside(to) && self.calls().is_call_by_register_before(*to);
+        let direct: Vec<(usize, Addr)> =
+            words.iter().enumerate().filter_map(|(index, to)| Some((index, called(to)?))).collect();
+        let best = direct.iter().find(|(_, called)| likely(*called)).or(direct.first());
+        let at = best.map(|(index, _)| *index).or_else(|| words.iter().position(by_register));
+        let found = at.and_then(|index| Some((index as u64, *words.get(index)?)));
         let Some((index, to)) = found else { return Step::Broken };
         let mut machine = [None; MACHINE_REGISTERS];
         machine[RA] = Some(to.0);

@@ -60,13 +60,13 @@ impl Stopping {
         let suspending = options | ptrace::Options::from_bits_retain(SUSPEND_SECCOMP);
         let since = Instant::now();
         step();
-        let seccomp_suspended = match ptrace::seize(tid, suspending) {
-            Err(Errno::EPERM | Errno::EINVAL) => ptrace::seize(tid, options).map(|()| false),
-            result => result.map(|()| true),
+        let seized = match ptrace::seize(tid, suspending) {
+            Err(Errno::EPERM | Errno::EINVAL) => ptrace::seize(tid, options),
+            result => result,
         };
-        let seccomp_suspended = seccomp_suspended.map_err(from_errno)?;
+        seized.map_err(from_errno)?;
         step();
-        let held = Held { tid, since, seccomp_suspended, not_send: PhantomData };
+        let held = Held { tid, since, not_send: PhantomData };
         ptrace::interrupt(tid).map_err(from_errno)?;
         Ok(Stopping(held))
     }
@@ -85,7 +85,6 @@ impl Stopping {
 pub struct Held {
     tid: Pid,
     since: Instant,
-    seccomp_suspended: bool,
     not_send: PhantomData<*const ()>,
 }
 
@@ -140,11 +139,6 @@ impl Held {
         self.since
     }
 
-    /// True when its system calls are not filtered meanwhile.
-    pub fn is_seccomp_suspended(&self) -> bool {
-        self.seccomp_suspended
-    }
-
     /// Stops it again when it did not reach the system call that it was let run to.
     pub fn stop_again(&self, deadline: Instant) -> Result<(), StopError> {
         ptrace::interrupt(self.tid).map_err(from_errno)?;
@@ -153,11 +147,6 @@ impl Held {
             Err(StopError::Deadline) => Ok(()),
             result => result,
         }
-    }
-
-    /// Writes a word into its memory whatever the protection there.
-    pub fn poke(&self, address: u64, word: u64) -> Result<(), Errno> {
-        sys::poke(self.tid, address, word)
     }
 }
 

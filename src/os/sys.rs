@@ -133,20 +133,6 @@ pub(super) fn resume(tid: Pid, to_call: bool, signal: i32) -> Result<(), Errno> 
     Errno::result(result).map(drop)
 }
 
-/// Writes one word into a stopped thread's memory whatever its protection (`PTRACE_POKEDATA`).
-pub(super) fn poke(tid: Pid, address: u64, word: u64) -> Result<(), Errno> {
-    // SAFETY: both are numbers here: an address in the other process, which is not dereferenced in this one, and a word.
-    let result = unsafe {
-        libc::ptrace(
-            libc::PTRACE_POKEDATA,
-            tid.as_raw(),
-            address as *mut libc::c_void,
-            word as libc::c_long as *mut libc::c_void,
-        )
-    };
-    Errno::result(result).map(drop)
-}
-
 /// Sets how many descriptors a process may have open (soft limit), within its hard limit; what it was before.
 pub(super) fn raise_descriptor_limit(pid: Pid, soft: Option<u64>) -> Result<u64, Errno> {
     let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };

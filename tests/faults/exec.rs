@@ -65,7 +65,7 @@ fn withdrawn() -> Outcome {
     for version in VERSIONS {
         let mut target = start(version, "c_call")?;
         let before = Being::of(target.pid)?;
-        let done = listing(target.pid, 1).within(0.3).run()?;
+        let done = listing(target.pid, 1).within(1.0).run()?;
         ensure!(!done.ok && done.get("error").contains("did not start within"), "{version}: {done}");
         ensure!(Being::of(target.pid)?.descriptors == before.descriptors, "{version}: a descriptor was left behind");
         // The first to run once the call is over finds that the other never did.
@@ -80,7 +80,7 @@ fn withdrawn() -> Outcome {
 }
 
 fn late() -> Outcome {
-    const LIMIT: f64 = 0.5;
+    const LIMIT: f64 = 1.5;
     for version in VERSIONS {
         let mut target = start(version, "c_call")?;
         let before = Being::of(target.pid)?;

@@ -9,6 +9,7 @@ mod embedded;
 mod exec_bootstrap;
 mod exec_command;
 mod exec_matrix;
+mod exec_situation;
 mod gil;
 mod lifetime;
 mod listing;
@@ -76,9 +77,9 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         trials.push(Trial::test(name, move || exec_matrix::run(state, &interpreter, &stage)));
     }
     let scenarios = [gil::SCENARIOS, lifetime::SCENARIOS, output::SCENARIOS, churn::SCENARIOS, pyspy::SCENARIOS];
-    let more = [samples::SCENARIOS, listing::SCENARIOS, waits::SCENARIOS, values::SCENARIOS, exec_bootstrap::SCENARIOS];
-    let more = more.into_iter().chain([exec_command::SCENARIOS]);
-    let scenarios = scenarios.into_iter().chain(more);
+    let more = [samples::SCENARIOS, listing::SCENARIOS, waits::SCENARIOS, values::SCENARIOS];
+    let exec = [exec_situation::SCENARIOS, exec_bootstrap::SCENARIOS, exec_command::SCENARIOS];
+    let scenarios = scenarios.into_iter().chain(more).chain(exec);
     for scenario in scenarios.flatten().filter(|scenario| (scenario.exists)(interpreter)) {
         let (interpreter, stage) = (Arc::clone(interpreter), Arc::clone(stage));
         let name = format!("live::{}::{}", scenario.name, interpreter.name);
