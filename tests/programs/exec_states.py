@@ -24,7 +24,7 @@ ran, ran_in = 0, []
 release = None
 released = threading.Event()
 ended = beats = False
-tick, lost = 0, []
+tick, lost, kept = 0, [], []
 
 
 def say(what):
@@ -87,6 +87,8 @@ def receiving():
 def receiving_with_timeout():
     ours, theirs = socket.socketpair()
     ours.settimeout(2)
+    # Open also when this is over.
+    kept.extend([ours, theirs])
 
     def receive():
         try:
