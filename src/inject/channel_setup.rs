@@ -11,7 +11,7 @@ use super::context::{CONTEXT_AT, ChannelState, Context, PAGE, Slot};
 use super::entrances::Entrances;
 use super::trampoline::{self, RESULT_AT};
 use crate::base::Addr;
-use crate::os::{DescriptorLimit, MemoryWriter};
+use crate::os::{DescriptorLimit, MemoryWriter, innermost_id};
 use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};
 use std::fs::{File, OpenOptions};
@@ -59,6 +59,7 @@ pub(super) struct Order<'a> {
     pub(super) writer: &'a MemoryWriter,
     pub(super) route: Route,
     pub(super) deadline: Instant,
+    pub(super) inside: Inside,
     pub(super) program: &'a dyn Fn(&ChannelFacts) -> Vec<u8>,
 }
 
@@ -310,8 +311,8 @@ fn facts(order: &Order<'_>, fd: u64, file: &File) -> Result<ChannelFacts, Inject
         device: metadata.dev(),
         inode: metadata.ino(),
         stream_at: STREAM_AT,
-        ns_pid: innermost_pid(order.subject),
-        deadline_ns: deadline_for(order.subject.process.pid, order.deadline),
+        ns_pid: order.inside.pid,
+        deadline_ns: order.inside.on_its_clock(order.deadline),
         route: order.route,
         text_fd: None,
     })
@@ -322,18 +323,28 @@ fn io(error: std::io::Error) -> InjectError {
     InjectError::Step { step: "using the channel", source }
 }
 
-/// The PID that `getpid` returns in the target.
-fn innermost_pid(subject: Subject<'_>) -> i32 {
-    subject.process.facts().ns_pids.last().copied().unwrap_or(subject.process.pid)
+/// What the target's namespaces make of numbers; read before it is stopped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inside {
+    /// The PID that `getpid` returns there.
+    pub(super) pid: i32,
+    /// By how many nanoseconds its monotonic clock is ahead of ours.
+    clock: i128,
 }
 
-/// A moment on the target's monotonic clock, which a time namespace may have shifted.
-fn deadline_for(pid: i32, deadline: Instant) -> u64 {
-    let left = deadline.saturating_duration_since(Instant::now());
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
-    let shift = clock_offset(&format!("/proc/{pid}/timens_offsets")) - clock_offset("/proc/self/timens_offsets");
-    let nanoseconds = (now + left).as_nanos() as i128 + shift;
-    u64::try_from(nanoseconds).unwrap_or(u64::MAX)
+impl Inside {
+    /// Of a process.
+    pub(super) fn of(pid: i32) -> Inside {
+        let clock = clock_offset(&format!("/proc/{pid}/timens_offsets")) - clock_offset("/proc/self/timens_offsets");
+        Inside { pid: innermost_id(pid).unwrap_or(pid), clock }
+    }
+
+    /// A moment on its monotonic clock, in nanoseconds.
+    fn on_its_clock(self, moment: Instant) -> u64 {
+        let left = moment.saturating_duration_since(Instant::now());
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+        u64::try_from((now + left).as_nanos() as i128 + self.clock).unwrap_or(u64::MAX)
+    }
 }
 
 /// The offset of the monotonic clock in nanoseconds: `monotonic SECONDS NANOSECONDS` (time_namespaces(7)).

@@ -1,4 +1,15 @@
 //! The routes: how each request is put in place with the thread held, and how it is withdrawn.
+//!
+//! | route | what is touched besides the channel | how it is undone |
+//! |---|---|---|
+//! | pending call | CPython's list of pending calls, by its own function | it is taken from there when its turn comes; withdrawn, it skips |
+//! | the same, woken | and the thread's lock wait returns `EINTR` | CPython waits on, for what is left of the time |
+//! | signal frame | the thread's registers: it runs the script, then goes on | by the frame, as after a signal; its call returns `EINTR` |
+//! | new thread | a thread, started by CPython's own function | it ends with the script |
+//! | remote debugger | three fields of the thread's state, see `remote` | CPython clears them; withdrawn, we do |
+//!
+//! The thread blocks all signals for the fraction of a millisecond that a borrowing takes. One that is sent to the process as
+//! a whole may be taken by another thread in that time; it then waits for the main thread as ever.
 
 use super::api::{InjectError, Progress, Subject};
 use super::borrow::{Borrowed, GoOn};
@@ -135,6 +146,7 @@ impl Session<'_> {
             writer: &self.writer,
             route,
             deadline: self.deadline,
+            inside: self.inside,
             program: self.program,
         };
         let request = match Request::make(&mut borrowed, &order) {

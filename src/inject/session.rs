@@ -4,6 +4,7 @@
 //! started some milliseconds later, that is done again. Each stop is short; between them the target runs on as ever.
 
 use super::api::{ChannelFacts, InjectError, InjectOptions, Injected, Progress, Subject};
+use super::channel_setup::Inside;
 use super::choice::{chosen_thread, excluded};
 use super::context::ChannelState;
 use super::entrances::Entrances;
@@ -61,6 +62,7 @@ pub fn inject(
         program,
         entrances,
         writer: MemoryWriter::new(subject.process.pid),
+        inside: Inside::of(subject.process.pid),
         scene: &scene,
         excluded: excluded(subject, options.only_route),
         tid,
@@ -123,6 +125,7 @@ pub(super) struct Session<'a> {
     pub(super) program: &'a dyn Fn(&ChannelFacts) -> Vec<u8>,
     pub(super) entrances: Entrances,
     pub(super) writer: MemoryWriter,
+    pub(super) inside: Inside,
     scene: &'a Scene<'a>,
     /// Routes that are not to be taken, or have turned out not to work.
     excluded: Vec<Route>,

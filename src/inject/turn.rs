@@ -3,7 +3,7 @@
 //! The turn is an abstract Unix socket whose name says which process is meant. Whoever has bound it has the turn; the kernel
 //! takes it back when that process ends, however it ends, and no file is left.
 
-use crate::os::Process;
+use crate::os::{Process, innermost_id};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::time::{Duration, Instant};
@@ -47,8 +47,7 @@ impl Turn {
 
 /// The same from every PID namespace: the process's own is named, with its PID there.
 fn name(process: &Process) -> String {
-    let facts = process.facts();
     let namespace = std::fs::read_link(format!("/proc/{}/ns/pid", process.pid)).unwrap_or_default();
-    let pid = facts.ns_pids.last().copied().unwrap_or(process.pid);
+    let pid = innermost_id(process.pid).unwrap_or(process.pid);
     format!("pyattach-exec/{}/{pid}/{}", namespace.display(), process.start_ticks())
 }

@@ -15,7 +15,7 @@ use crate::exec_killed::Being;
 use crate::support::registry;
 use crate::support::stage::Stage;
 use crate::support::target::Target;
-use crate::support::{Failed, Outcome, ensure};
+use crate::support::{Failed, Outcome, ensure, kernel};
 
 pub(crate) const TESTS: &[Test] = &[
     ("what_does_not_start_in_time_is_withdrawn", withdrawn),
@@ -56,6 +56,7 @@ fn requested(order: &Order) -> Result<Child, Failed> {
 
 /// Runs a script in a process that keeps the GIL until it is told to go on, once.
 fn run_after_call(target: &mut Target, order: &Order) -> Result<Done, Failed> {
+    kernel::wait_for_read(target.pid, target.pid)?;
     let child = requested(order)?;
     target.tell("x")?;
     Done::of(child)
@@ -64,6 +65,7 @@ fn run_after_call(target: &mut Target, order: &Order) -> Result<Done, Failed> {
 fn withdrawn() -> Outcome {
     for version in VERSIONS {
         let mut target = start(version, "c_call")?;
+        kernel::wait_for_read(target.pid, target.pid)?;
         let before = Being::of(target.pid)?;
         let done = listing(target.pid, 1).within(1.0).run()?;
         ensure!(!done.ok && done.get("error").contains("did not start within"), "{version}: {done}");
@@ -83,6 +85,7 @@ fn late() -> Outcome {
     const LIMIT: f64 = 1.5;
     for version in VERSIONS {
         let mut target = start(version, "c_call")?;
+        kernel::wait_for_read(target.pid, target.pid)?;
         let before = Being::of(target.pid)?;
         let began = Instant::now();
         let mut child = requested(&listing(target.pid, 1).within(LIMIT))?;

@@ -70,14 +70,17 @@ def allocate():
 
 def c_call():
     """In C code that keeps the GIL, until a byte comes."""
-    import ctypes
-    ctypes.PyDLL(None).read(0, ctypes.create_string_buffer(1), 1)
+    read(0, buffer, 1)
 
 
 def main():
     if STATE == "no_descriptors":
         import resource
         resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, 200))
+    if STATE == "c_call":
+        import ctypes
+        global read, buffer
+        read, buffer = ctypes.PyDLL(None).read, ctypes.create_string_buffer(1)
     if STATE == "closed_streams":
         os.close(0)
         os.close(2)
