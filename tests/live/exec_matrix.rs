@@ -195,7 +195,8 @@ pub(crate) fn run(state: &State, interpreter: &Interpreter, stage: &Stage) -> Ou
 
 /// A script in a program that has a Python inside.
 pub(crate) fn in_other_program(pid: i32, place: &str, routes: &[&str]) -> Outcome {
-    let script = "import _thread, threading\nprint('main' if threading.main_thread().ident == _thread.get_ident() else 'other')";
+    let script =
+        "import _thread, threading\nprint('main' if threading.main_thread().ident == _thread.get_ident() else 'other')";
     let before = Outside::of(pid)?;
     for _ in 0..runs() {
         let mut command = Command::new(attach::BINARY);
