@@ -19,8 +19,6 @@ pub(crate) enum Expect {
     Main,
     /// A thread that was made for it runs it.
     NewThread,
-    /// Nothing runs it: what the main thread does cannot be proved to be harmless.
-    Waits,
 }
 
 /// A state of the main thread.
@@ -150,19 +148,11 @@ pub(crate) fn run(state: &State, interpreter: &Interpreter, stage: &Stage) -> Ou
         kernel::wait_until(state.name, is_there)?;
     }
     let before = Outside::of(pid)?;
-    // musl has no unwind tables, so nothing tells that it is C code of others' that waits.
-    let expect = if state.expect == Expect::NewThread && interpreter.is("musl") { Expect::Waits } else { state.expect };
-    if expect == Expect::Waits {
-        let report = exec(pid, &["--timeout", "1"])?;
-        ensure!(report["status"] == "not_started" && report["reason"].is_string(), "{report}");
-        kernel::wait_until("the state of before", || Ok(Outside::of(pid)? == before))?;
-        return kernel::ensure_left_alone(pid);
-    }
     let mut routes = BTreeSet::new();
     for count in 1..=runs() {
         let report = exec(pid, &[])?;
         ensure!(report["status"] == "ok", "run {count}: {report}");
-        let place = if expect == Expect::Main { "main" } else { "other" };
+        let place = if state.expect == Expect::Main { "main" } else { "other" };
         ensure!(report["stdout"] == format!("{place} {count}\n"), "run {count}: {report}");
         let route = report["route"].as_str().unwrap_or_default();
         // A state that is over by itself leaves a loop that sleeps.
