@@ -11,8 +11,15 @@ use std::process::Command;
 const BINARY: &str = env!("CARGO_BIN_EXE_pyattach");
 
 /// The commands whose help is in docs/cli.md, in its order.
-const HELPS: &[&[&str]] =
-    &[&["--help"], &["stack", "--help"], &["tasks", "--help"], &["ps", "--help"], &["doctor", "--help"]];
+const HELPS: &[&[&str]] = &[
+    &["--help"],
+    &["stack", "--help"],
+    &["tasks", "--help"],
+    &["exec", "--help"],
+    &["eval", "--help"],
+    &["ps", "--help"],
+    &["doctor", "--help"],
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

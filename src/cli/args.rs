@@ -1,5 +1,9 @@
 //! What can be asked for.
 
+mod exec;
+
+pub(super) use exec::{EvalArgs, ExecArgs, RouteArg, RunArgs};
+
 use super::tasks_args::TasksArgs;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::time::Duration;
@@ -19,6 +23,8 @@ pub(super) struct Args {
 pub(super) enum Command {
     Stack(StackArgs),
     Tasks(TasksArgs),
+    Exec(ExecArgs),
+    Eval(EvalArgs),
     Ps(PsArgs),
     Doctor(DoctorArgs),
 }

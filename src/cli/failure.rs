@@ -55,6 +55,20 @@ impl Failure {
         Failure { exit: Exit::Failure, error: anyhow::anyhow!(message), hint: None }
     }
 
+    /// A file of this machine cannot be read.
+    pub(super) fn input(name: &str, error: io::Error) -> Failure {
+        Failure { exit: Exit::Failure, error: anyhow::anyhow!("{name}: {error}"), hint: None }
+    }
+
+    /// The audit line cannot be written.
+    pub(super) fn audit(target: &std::path::Path, error: io::Error) -> Failure {
+        Failure {
+            exit: Exit::Failure,
+            error: anyhow::anyhow!("the audit log {}: {error}", target.display()),
+            hint: None,
+        }
+    }
+
     /// Options that do not go together.
     pub(super) fn usage(message: String) -> Failure {
         Failure { exit: Exit::Usage, error: anyhow::anyhow!(message), hint: None }

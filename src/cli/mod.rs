@@ -1,6 +1,7 @@
 //! The command line: arguments, commands, exit codes, and all that is printed.
 
 mod args;
+mod audit;
 mod commands;
 mod failure;
 mod tasks_args;
@@ -23,6 +24,8 @@ pub fn main() -> ExitCode {
     let result = match &args.command {
         Command::Stack(args) => commands::stack(args, &mut out),
         Command::Tasks(args) => commands::tasks(args, &mut out),
+        Command::Exec(args) => commands::exec(args, &mut out),
+        Command::Eval(args) => commands::eval(args, &mut out),
         Command::Ps(args) => commands::ps(args, &mut out),
         Command::Doctor(args) => commands::doctor(args, &mut out),
     };

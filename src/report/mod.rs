@@ -4,6 +4,7 @@ mod attach;
 mod build;
 mod doctor;
 mod event_loops;
+mod exec;
 pub mod format;
 mod model;
 mod ps;
@@ -19,6 +20,9 @@ mod values;
 mod wait;
 
 pub use doctor::{Diagnosis, DoctorReport, doctor};
+pub use exec::{
+    ExecException, ExecExit, ExecOptions, ExecReport, ExecResult, ExecStatus, ExecThread, News, Watcher, exec,
+};
 pub use model::{
     Frame, FrameKind, Gil, Interpreter, NativeThread, ProcessReport, PythonReport, SnapshotMode, SnapshotReport,
     StackReport, Thread, Wait,

@@ -5,6 +5,7 @@ mod answers;
 mod exec;
 mod exec_driver;
 mod exec_killed;
+mod exec_places;
 mod interrupted;
 mod layers;
 mod listing;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         ("answers", answers::TESTS),
         ("exec", exec::TESTS),
         ("exec_killed", exec_killed::TESTS),
+        ("exec_places", exec_places::TESTS),
         ("interrupted", interrupted::TESTS),
         ("layers", layers::TESTS),
         ("listing", listing::TESTS),

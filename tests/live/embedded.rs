@@ -7,6 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::exec_matrix;
 use crate::listing::ensure_listed;
 use crate::support::registry::{self, Embedder};
 use crate::support::target::Target;
@@ -102,10 +103,13 @@ fn uwsgi(embedder: &Embedder) -> Outcome {
     let listed = ensure_listed(pid, seen["python"]["version"].as_str().unwrap_or_default())?;
     ensure!(listed["python_parent_pid"] == server.0.spawned(), "not below its master: {listed}");
 
+    // The server's own C code waits for requests.
+    exec_matrix::in_other_program(pid, "other", &["new_thread"])?;
+
     let mut connection = std::os::unix::net::UnixStream::connect(directory.path().join("socket"))?;
     std::io::Write::write_all(&mut connection, format!("GET /?{} HTTP/1.0\r\n\r\n", inside("gate")).as_bytes())?;
     // Opened for writing only when the request has opened it for reading.
-    let _held = std::fs::OpenOptions::new().write(true).open(&gate)?;
+    let held = std::fs::OpenOptions::new().write(true).open(&gate)?;
     kernel::wait_until("a read of the gate", || {
         Ok(kernel::system_call(pid, pid)?.is_some_and(|(number, fd)| number == nix::libc::SYS_read as u64 && fd > 2))
     })?;
@@ -113,5 +117,11 @@ fn uwsgi(embedder: &Embedder) -> Outcome {
     let hanging = ["handle_request", "application"];
     let is_hanging = |thread: &Value| functions(thread).ends_with(&hanging);
     ensure!(seen["threads"].as_array().is_some_and(|all| all.iter().any(is_hanging)), "threads: {}", seen["threads"]);
+    // What waits now was called by Python.
+    exec_matrix::in_other_program(pid, "main", &["signal_frame", "remote_debugger_woken", "remote_debugger"])?;
+    drop(held);
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut connection, &mut answer)?;
+    ensure!(answer.contains(" 200 OK"), "the request ended with {answer:?}");
     Ok(())
 }

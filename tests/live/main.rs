@@ -7,6 +7,9 @@
 mod blocked;
 mod churn;
 mod embedded;
+mod exec_bootstrap;
+mod exec_command;
+mod exec_matrix;
 mod exec_situation;
 mod gil;
 mod lifetime;
@@ -74,6 +77,11 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         let name = format!("live::{}::{}", shape.name, interpreter.name);
         trials.push(Trial::test(name, move || shapes::run(shape, &interpreter, &stage)));
     }
+    for state in exec_matrix::STATES {
+        let (interpreter, stage) = (Arc::clone(interpreter), Arc::clone(stage));
+        let name = format!("live::exec_matrix::{}::{}", state.name, interpreter.name);
+        trials.push(Trial::test(name, move || exec_matrix::run(state, &interpreter, &stage)));
+    }
     let scenarios = [gil::SCENARIOS, lifetime::SCENARIOS, output::SCENARIOS, churn::SCENARIOS, pyspy::SCENARIOS];
     let more = [
         samples::SCENARIOS,
@@ -87,6 +95,8 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         tasks::SCENARIOS,
         tasks_views::SCENARIOS,
         exec_situation::SCENARIOS,
+        exec_bootstrap::SCENARIOS,
+        exec_command::SCENARIOS,
     ];
     let scenarios = scenarios.into_iter().chain(more);
     for scenario in scenarios.flatten().filter(|scenario| (scenario.exists)(interpreter)) {

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod event_loops;
+mod exec;
 mod fold;
 mod frames;
 mod motion;
@@ -13,6 +14,7 @@ mod text;
 mod waits;
 
 pub use doctor::write_doctor;
+pub use exec::write_exec;
 pub use ps::write_ps;
 pub use pyspy::{ShortNames, write_pyspy};
 pub use refused::write_refused;
