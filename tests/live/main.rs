@@ -16,6 +16,7 @@ mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
 mod tasks;
+mod tasks_damaged;
 mod tasks_read;
 mod tasks_views;
 mod tasks_why;
@@ -77,6 +78,7 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         listing::SCENARIOS,
         waits::SCENARIOS,
         values::SCENARIOS,
+        tasks_damaged::SCENARIOS,
         tasks_read::SCENARIOS,
         tasks_why::SCENARIOS,
         tasks::SCENARIOS,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::registry::Interpreter;
 use crate::support::stage::Stage;
 use crate::support::target::{DEADLINE, Target};
-use crate::support::{Failed, Outcome, ensure, kernel};
+use crate::support::{Failed, Outcome, attach, ensure, kernel};
 use crate::{Scenario, everywhere};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[Scenario { name: "tasks_why", exists: everywhere, run: reasons }];
@@ -37,6 +37,39 @@ fn reasons(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     ensure!(event_loop.closed == Some(false), "a closed loop: {event_loop:?}");
     ensure!(event_loop.debug == Some(false), "debug mode: {event_loop:?}");
     ensure!(differences.is_empty(), "{}", differences.join("\n"));
+    marks(&target)?;
+    peers(&target)
+}
+
+/// The command adds the other end of a connection.
+fn peers(target: &Target) -> Outcome {
+    let seen = attach::tasks_json(target.pid, &[])?;
+    let said = target.expect["tasks"].as_object().into_iter().flat_map(|tasks| tasks.values());
+    for said in said.filter(|said| said["peer"].is_string()) {
+        let words =
+            format!("{} -> {}", said["text"].as_str().unwrap_or_default(), said["peer"].as_str().unwrap_or_default());
+        let mut texts = seen["tasks"].as_array().into_iter().flatten().map(|task| &task["awaiting"]["text"]);
+        ensure!(texts.any(|text| *text == words.as_str()), "no {words:?}: {seen}");
+    }
+    Ok(())
+}
+
+/// A plain stack says which loop a thread runs and which task holds it up; threads of a pool have none.
+fn marks(target: &Target) -> Outcome {
+    let seen = attach::snapshot(target.pid, &[])?;
+    let threads = seen["threads"].as_array().ok_or("no threads")?;
+    for thread in threads {
+        let said = if thread["main"] == true { &target.expect["thread"] } else { &Value::Null };
+        ensure!(thread["event_loop"] == *said, "{} / {said}", thread["event_loop"]);
+    }
+    let task = &target.expect["thread"]["running_task"];
+    let task = match task["name"].as_str() {
+        Some(name) => format!("\"{name}\""),
+        None => task["id"].as_str().unwrap_or_default().to_owned(),
+    };
+    let line = format!("  event loop: is blocked by task {task}, {} ready, ", target.expect["thread"]["ready"]);
+    let text = attach::stack(target.pid, &[])?.text();
+    ensure!(text.lines().filter(|shown| shown.starts_with(&line)).count() == 1, "no line {line:?}: {text}");
     Ok(())
 }
 

@@ -348,13 +348,22 @@ async def network():
         await full.drain()
 
     check(draining(), "socket", "StreamWriter.drain on fd %d" % drained.fileno(), fd=drained.fileno())
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    server = await asyncio.start_server(lambda *ends: keep.append(ends), "127.0.0.1", 0)
 
     async def serving():
         await server.serve_forever()
 
     listening = server.sockets[0].fileno()
     check(serving(), "socket", "Server.serve_forever on fd %d" % listening, fd=listening)
+    there, there_writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    keep.append(there_writer)
+
+    async def reading_there():
+        await there.read(10)
+
+    connected = there_writer.get_extra_info("socket").fileno()
+    peer = "%s:%d" % there_writer.get_extra_info("peername")
+    check(reading_there(), "socket", "StreamReader.read on fd %d" % connected, fd=connected, peer=peer)
     _, protocol = await loop.create_connection(Silent, sock=of_protocol)
     words = "a future of a Silent with a connection on fd %d" % of_protocol.fileno()
     check(protocol.answer(), "future", words, fd=of_protocol.fileno())
@@ -412,7 +421,17 @@ async def main():
     await others()
     loop = asyncio.get_event_loop()
     facts = {"ready": len(loop._ready), "scheduled": len(loop._scheduled), "ident": threading.get_ident()}
-    print(json.dumps({"ready": os.getpid(), "expect": {"tasks": expect, "loop": facts}}), flush=True)
+    current = asyncio.current_task()
+    name = current.get_name() if version >= (3, 8) else None
+    thread = {
+        "id": "%#x" % id(loop),
+        "class": "%s.%s" % (type(loop).__module__, type(loop).__qualname__),
+        "running_task": {"id": "%#x" % id(current), "name": name},
+        "ready": facts["ready"],
+        "scheduled": facts["scheduled"],
+    }
+    said = {"tasks": expect, "loop": facts, "thread": thread}
+    print(json.dumps({"ready": os.getpid(), "expect": said}), flush=True)
     os.read(0, 1)
     os._exit(0)
 

@@ -100,8 +100,8 @@ impl Explainer<'_, '_> {
 
     /// The set of what is left of each `as_completed` up to 3.12, by its queue: both are in the closure of the callback that
     /// it has with all of those.
-    pub(super) fn read_completions(&self, pending: &[usize]) -> AddrMap<Addr> {
-        let found = self.objects.cache.batched(pending, |index| match self.asyncio.tasks.get(*index) {
+    pub(super) fn read_completions(&self, alive: &[usize]) -> AddrMap<Addr> {
+        let found = self.objects.cache.batched(alive, |index| match self.asyncio.tasks.get(*index) {
             Some(task) => self.completions_of(task.address),
             None => Ok(Vec::new()),
         });
@@ -211,8 +211,11 @@ impl Explainer<'_, '_> {
     fn chained(&self, future: Addr, callback: Addr) -> Result<Option<Reason>, ReadError> {
         let Some(source) = self.free_variable(callback, "source")? else { return Ok(None) };
         let Some(work) = self.pools.get(&source) else {
-            let class = self.objects.type_name(source)?;
-            let text = format!("a {} of another thread", super::words::short(&class));
+            // `wrap_future` chains those of executors that were not found, of `run_coroutine_threadsafe`, of other loops.
+            let text = match tolerate(self.is_done(source))? {
+                Some(_) => "a future of another loop",
+                None => "a concurrent.futures.Future",
+            };
             return Ok(Some(Reason::new(AwaitKind::Future, source, text)));
         };
         Ok(Some(Reason::new(AwaitKind::Executor, future, work.words())))

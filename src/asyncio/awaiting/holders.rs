@@ -4,7 +4,7 @@
 
 use super::rules::Rule;
 use super::{Explainer, Step, WantedLock, tolerate};
-use crate::asyncio::{RawTask, TaskState};
+use crate::asyncio::RawTask;
 use crate::base::{Addr, AddrMap};
 use crate::objects::Callable;
 use crate::target::ReadError;
@@ -12,25 +12,15 @@ use crate::target::ReadError;
 /// Holders that are named.
 const NAMED: usize = 3;
 
-/// Tasks with an open `async with`, by lock.
-pub(super) fn find(explainer: &Explainer<'_, '_>, locks: Vec<Addr>) -> AddrMap<Vec<Addr>> {
-    let mut holders: AddrMap<Vec<Addr>> = locks.into_iter().map(|lock| (lock, Vec::new())).collect();
-    if holders.is_empty() {
-        return holders;
-    }
-    let alive: Vec<&RawTask> = explainer
-        .asyncio
-        .tasks
-        .iter()
-        .filter(|task| matches!(task.state, TaskState::Pending | TaskState::Running))
-        .collect();
-    let held = explainer.objects.cache.batched(&alive, |task| explainer.held_by(task));
-    for (task, held) in alive.iter().zip(held) {
-        for lock in held.unwrap_or_default() {
+/// Tasks with an open `async with`, by those of the locks that are waited for; `held` is what each task holds.
+pub(super) fn of(locks: impl Iterator<Item = Addr>, held: Vec<(Addr, Vec<Addr>)>) -> AddrMap<Vec<Addr>> {
+    let mut holders: AddrMap<Vec<Addr>> = locks.map(|lock| (lock, Vec::new())).collect();
+    for (task, locks) in held {
+        for lock in locks {
             if let Some(holders) = holders.get_mut(&lock)
-                && holders.last() != Some(&task.address)
+                && holders.last() != Some(&task)
             {
-                holders.push(task.address);
+                holders.push(task);
             }
         }
     }

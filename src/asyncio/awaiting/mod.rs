@@ -12,12 +12,14 @@ mod holders;
 mod network;
 mod pools;
 mod primitives;
+mod reason;
 mod rules;
 mod timers;
 mod words;
 
 pub(super) use self::fields::read_loops as read_loop_fields;
 use self::pools::Pools;
+use self::reason::{Reason, WantedLock};
 use self::rules::Rule;
 use self::timers::Timers;
 use super::types::Types;
@@ -34,6 +36,8 @@ use std::time::Instant;
 const STEPS: usize = 8;
 /// Kinds of tasks of which one is looked at alone.
 const KINDS: usize = 200;
+/// Tasks that are looked at together: what is read of them is kept until all of them are done.
+const PORTION: usize = 4096;
 
 /// Fills in [`RawTask::awaiting`], once chains and edges are there, and what is known of the loops. What is left when `until`
 /// has come is said to be missing.
@@ -77,23 +81,30 @@ fn explained(types: &Types<'_, '_>, world: &World, asyncio: &Asyncio, until: Ins
         variables,
         asyncio,
     };
-    let pending: Vec<usize> = (0..asyncio.tasks.len()).filter(|index| explainer.is_pending(*index)).collect();
+    let alive: Vec<usize> = (0..asyncio.tasks.len()).filter(|index| explainer.is_alive(*index)).collect();
     if explainer.rules.values().any(|rule| *rule == Some(Rule::AsCompleted)) {
-        explainer.completions = explainer.read_completions(&pending);
+        explainer.completions = explainer.read_completions(&alive);
     }
-    explainer.get_to_know(&pending);
-    // Readers of objects take what cannot be read for what is not there: what was read late says nothing.
-    let in_time = || if Instant::now() < until { Ok(()) } else { Err(ReadError::Deadline) };
-    let reasons = objects.cache.batched(&pending, |index| {
-        in_time()?;
-        let Some(task) = asyncio.tasks.get(*index) else { return Ok(None) };
-        let reason = explainer.reason(task)?;
-        in_time().map(|()| reason)
-    });
-    let locks = reasons.iter().flatten().flatten().filter_map(|reason| reason.lock.as_ref().map(|lock| lock.object));
-    let holders = holders::find(&explainer, locks.collect());
-    let said = reasons.into_iter().map(|reason| Ok(reason?.map(|reason| explainer.say(reason, &holders))));
-    pending.into_iter().zip(said).collect()
+    explainer.get_to_know(&alive);
+    let mut found = Vec::with_capacity(alive.len());
+    let mut held: Vec<(Addr, Vec<Addr>)> = Vec::new();
+    for portion in alive.chunks(PORTION) {
+        for (index, looked) in portion.iter().zip(explainer.look(portion, until)) {
+            let (reason, holds) =
+                looked.map_or_else(|error| (Err(error), Vec::new()), |(reason, holds)| (Ok(reason), holds));
+            if let (Some(task), false) = (asyncio.tasks.get(*index), holds.is_empty()) {
+                held.push((task.address, holds));
+            }
+            found.push((*index, reason));
+        }
+        if portion.len() == PORTION {
+            objects.cache.forget();
+        }
+    }
+    let locks = found.iter().filter_map(|(_, reason)| reason.as_ref().ok()?.as_ref()?.lock.as_ref());
+    let holders = holders::of(locks.map(|lock| lock.object), held);
+    let said = |reason: Option<Reason>| reason.map(|reason| explainer.say(reason, &holders));
+    found.into_iter().map(|(index, reason)| (index, reason.map(said))).collect()
 }
 
 /// `CLOCK_MONOTONIC`, which is the time of asyncio's loops (`time.monotonic`), in seconds.
@@ -116,55 +127,15 @@ fn rules_of(asyncio: &Asyncio) -> AddrMap<Option<Rule>> {
     rules
 }
 
+/// What one look at a task gives: what it waits for, and which locks it holds.
+type Looked = (Option<Reason>, Vec<Addr>);
+
 /// A suspended coroutine, or generator, of a chain.
 #[derive(Clone, Copy)]
 struct Step {
     rule: Option<Rule>,
     frame: Addr,
     code: Addr,
-}
-
-/// A lock that a task waits for; who holds it is found for all of them together.
-struct WantedLock {
-    object: Addr,
-    /// Somebody has it, as it says itself.
-    is_held: bool,
-    /// Several may hold it.
-    is_shared: bool,
-    /// What follows its holder in words.
-    after: String,
-}
-
-/// What a task waits for, before it is known who holds locks.
-struct Reason {
-    awaiting: Awaiting,
-    lock: Option<WantedLock>,
-    /// When it ends by itself, in the loop's time.
-    ends: Option<f64>,
-}
-
-impl Reason {
-    fn new(kind: AwaitKind, object: impl Into<Option<Addr>>, text: impl Into<String>) -> Reason {
-        let awaiting = Awaiting {
-            kind,
-            object: object.into(),
-            tasks: Vec::new(),
-            text: text.into(),
-            fd: None,
-            seconds_left: None,
-        };
-        Reason { awaiting, lock: None, ends: None }
-    }
-
-    fn with_tasks(mut self, tasks: Vec<Addr>) -> Reason {
-        self.awaiting.tasks = tasks;
-        self
-    }
-
-    fn with_fd(mut self, fd: Option<i32>) -> Reason {
-        self.awaiting.fd = fd;
-        self
-    }
 }
 
 struct Explainer<'e, 'c> {
@@ -185,15 +156,32 @@ struct Explainer<'e, 'c> {
 }
 
 impl Explainer<'_, '_> {
-    fn is_pending(&self, index: usize) -> bool {
-        self.asyncio.tasks.get(index).is_some_and(|task| task.state == TaskState::Pending)
+    fn is_alive(&self, index: usize) -> bool {
+        let state = self.asyncio.tasks.get(index).map(|task| task.state);
+        matches!(state, Some(TaskState::Pending | TaskState::Running))
+    }
+
+    /// What these tasks wait for, and which locks they hold, if any task waits for one.
+    fn look(&self, portion: &[usize], until: Instant) -> Vec<Result<Looked, ReadError>> {
+        // Readers of objects take what cannot be read for what is not there: what was read late says nothing.
+        let in_time = || if Instant::now() < until { Ok(()) } else { Err(ReadError::Deadline) };
+        let with_locks = self.rules.values().any(|rule| *rule == Some(Rule::Acquire));
+        self.objects.cache.batched(portion, |index| {
+            in_time()?;
+            let Some(task) = self.asyncio.tasks.get(*index) else { return Ok((None, Vec::new())) };
+            // Both ask for what they miss before any of it is read.
+            let reason = if task.state == TaskState::Pending { self.reason(task) } else { Ok(None) };
+            let held = if with_locks { self.held_by(task) } else { Ok(Vec::new()) };
+            let looked = (reason?, held?);
+            in_time().map(|()| looked)
+        })
     }
 
     /// Looks at one task of each kind alone: what it shows of types, and of where classes keep their attributes, need not be
     /// found out for all of them at once.
-    fn get_to_know(&self, pending: &[usize]) {
+    fn get_to_know(&self, alive: &[usize]) {
         let mut seen = HashSet::new();
-        for task in pending.iter().filter_map(|index| self.asyncio.tasks.get(*index)) {
+        for task in alive.iter().filter_map(|index| self.asyncio.tasks.get(*index)) {
             let code = task.chain.iter().rev().find_map(|link| link.frame).map(|frame| frame.code);
             if seen.len() < KINDS && seen.insert(code) {
                 // What goes wrong shows again.

@@ -4,12 +4,17 @@ use crate::asyncio::RawLoop;
 use crate::base::{Addr, AddrMap, limits};
 use crate::objects::{Callable, Objects};
 use crate::target::{Extent, ReadError};
+use std::cell::RefCell;
+use std::collections::HashSet;
 
 /// Arguments of a callback that are looked at.
 const ARGUMENTS: usize = 4;
 
 /// Enough for the slots of a handle.
 const HANDLE_BYTES: usize = 96;
+
+/// Timers that are read together.
+const PORTION: usize = 4096;
 
 /// When timers end, by what they are for; in the loops' time, which is `CLOCK_MONOTONIC` in seconds.
 #[derive(Default)]
@@ -39,22 +44,57 @@ impl Timers {
         });
         let handles: Vec<Addr> = handles.into_iter().flatten().flatten().collect();
         let mut timers = Timers::default();
+        let known = Known::default();
         // Some of them alone: what they show of their types need not be found out for all.
         for handle in [handles.first(), handles.last()].into_iter().flatten() {
-            let _ = timer(objects, *handle);
+            let _ = timer(objects, &known, *handle);
         }
-        objects.cache.prefetch(handles.iter().map(|handle| Extent { addr: *handle, len: HANDLE_BYTES }));
-        for timer in objects.cache.batched(&handles, |handle| timer(objects, *handle)) {
-            // One that cannot be read is not known, and nothing is said of it.
-            let Ok(Some(timer)) = timer else { continue };
-            for object in timer.objects {
-                earliest(&mut timers.by_object, object, timer.when);
+        for portion in handles.chunks(PORTION) {
+            objects.cache.prefetch(portion.iter().map(|handle| Extent { addr: *handle, len: HANDLE_BYTES }));
+            for timer in objects.cache.batched(portion, |handle| timer(objects, &known, *handle)) {
+                // One that cannot be read is not known, and nothing is said of it.
+                let Ok(Some(timer)) = timer else { continue };
+                for object in timer.objects {
+                    earliest(&mut timers.by_object, object, timer.when);
+                }
+                if let Some(task) = timer.task {
+                    earliest(&mut timers.of_task, task, timer.when);
+                }
             }
-            if let Some(task) = timer.task {
-                earliest(&mut timers.of_task, task, timer.when);
+            if portion.len() == PORTION {
+                objects.cache.forget();
             }
         }
         timers
+    }
+}
+
+/// What many timers share: `False`, and the function that ends a sleep.
+#[derive(Default)]
+struct Known {
+    flags: RefCell<AddrMap<bool>>,
+    functions: RefCell<HashSet<Addr>>,
+}
+
+impl Known {
+    fn flag(&self, objects: &Objects<'_>, flag: Addr) -> Result<bool, ReadError> {
+        if let Some(known) = self.flags.borrow().get(&flag) {
+            return Ok(*known);
+        }
+        let value = objects.int(flag)? != 0;
+        self.flags.borrow_mut().insert(flag, value);
+        Ok(value)
+    }
+
+    fn callable(&self, objects: &Objects<'_>, callback: Addr) -> Result<Callable, ReadError> {
+        if self.functions.borrow().contains(&callback) {
+            return Ok(Callable::Function);
+        }
+        let callable = objects.callable(callback)?;
+        if callable == Callable::Function {
+            self.functions.borrow_mut().insert(callback);
+        }
+        Ok(callable)
     }
 }
 
@@ -63,11 +103,11 @@ fn earliest(times: &mut AddrMap<f64>, object: Addr, when: f64) {
 }
 
 /// A `TimerHandle` (`Lib/asyncio/events.py`); `None` when it was cancelled.
-fn timer(objects: &Objects<'_>, handle: Addr) -> Result<Option<Timer>, ReadError> {
+fn timer(objects: &Objects<'_>, known: &Known, handle: Addr) -> Result<Option<Timer>, ReadError> {
     let names = ["_when", "_args", "_callback", "_cancelled"];
     let [when, args, callback, cancelled] = objects.slots(handle, names)?;
     let (Some(when), Some(callback), Some(cancelled)) = (when, callback, cancelled) else { return Ok(None) };
-    if objects.int(cancelled)? != 0 {
+    if known.flag(objects, cancelled)? {
         return Ok(None);
     }
     let when = number(objects, when)?;
@@ -76,7 +116,7 @@ fn timer(objects: &Objects<'_>, handle: Addr) -> Result<Option<Timer>, ReadError
         _ => Vec::new(),
     };
     let mut task = None;
-    match objects.callable(callback)? {
+    match known.callable(objects, callback)? {
         Callable::Method(function, bound_to) => {
             found.push(bound_to);
             if objects.function_name(function)?.ends_with("_on_timeout") {
