@@ -10,6 +10,8 @@ use crate::target::ReadError;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+const CIRCLE: &str = "chain of awaits: it goes round in a circle";
+
 /// A link before its code is known.
 pub(super) struct Link {
     pub(super) object: Addr,
@@ -46,7 +48,7 @@ pub(super) fn walk(types: &Types<'_, '_>, chain: &RefCell<Chain>, left: &Cell<us
             Kind::AsyncGenerator => LinkKind::AsyncGenerator,
             Kind::Wrapper | Kind::FutureIter => {
                 let next = objects.first_word(object)?;
-                chain.guard.step(object)?;
+                chain.guard.step(object, CIRCLE)?;
                 chain.next = next;
                 continue;
             }
@@ -55,7 +57,7 @@ pub(super) fn walk(types: &Types<'_, '_>, chain: &RefCell<Chain>, left: &Cell<us
         };
         let has_frame = !matches!(kind, LinkKind::Future | LinkKind::Other);
         let generator = if has_frame { Some(read_generator(objects, object)?) } else { None };
-        chain.guard.step(object)?;
+        chain.guard.step(object, CIRCLE)?;
         left.set(left.get().checked_sub(1).ok_or(ReadError::TooLarge)?);
         let frame = generator.and_then(|generator| generator.frame);
         chain.next = match generator.map(|generator| generator.state) {

@@ -8,7 +8,7 @@ use super::offsets::TaskOffsets;
 use super::types::{Kind, Types};
 use crate::base::{Addr, AddrMap, Field, FieldValue, Problem, ProblemKind, limits};
 use crate::cpython::AsyncioDebug;
-use crate::interp::{RawInterpreter, World};
+use crate::interp::{CircleGuard, RawInterpreter, World};
 use crate::objects::Objects;
 use crate::target::{Extent, ReadError};
 
@@ -296,10 +296,12 @@ fn walk_list(objects: &Objects<'_>, head: Addr, node: u32, tasks: &mut Vec<Addr>
     let next_of = |node: Addr| Addr::from_bytes(&objects.cache.bytes(node, 8)?).ok_or(ReadError::Unmapped);
     let mut next = next_of(head)?;
     let mut last = head;
+    let mut guard = CircleGuard::default();
     while !next.is_null() && next != head {
         if tasks.len() >= limits::TASKS {
-            return Err(ReadError::Invalid("list: it does not end"));
+            return Err(ReadError::TooLarge);
         }
+        guard.step(next, "list: it goes round in a circle")?;
         let task = next.back(u64::from(node));
         if !task.is_plausible() {
             return Err(ReadError::Invalid("pointer to a task"));

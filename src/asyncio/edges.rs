@@ -5,7 +5,7 @@ use super::tasks::read_future;
 use super::types::{Kind, Types};
 use crate::base::{Addr, AddrMap, limits};
 use crate::target::ReadError;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Futures that are passed on the way from a callback to a task.
@@ -15,6 +15,8 @@ const FUTURES: usize = 16;
 /// somebody waits for.
 const PASS_ON: &[(&str, &str)] = &[
     ("gather.<locals>._done_callback", "outer"),
+    // Late releases of 3.9.
+    ("_gather.<locals>._done_callback", "outer"),
     ("shield.<locals>._inner_done_callback", "outer"),
     ("_wait.<locals>._on_completion", "waiter"),
 ];
@@ -24,13 +26,11 @@ pub(super) struct Edges<'t, 'o, 'c> {
     types: &'t Types<'o, 'c>,
     /// Tasks that a callback leads to.
     known: RefCell<AddrMap<Rc<[Addr]>>>,
-    /// Edges there is room for.
-    left: Cell<usize>,
 }
 
 impl<'t, 'o, 'c> Edges<'t, 'o, 'c> {
     pub(super) fn new(types: &'t Types<'o, 'c>) -> Edges<'t, 'o, 'c> {
-        Edges { types, known: RefCell::default(), left: Cell::new(limits::TASK_EDGES) }
+        Edges { types, known: RefCell::default() }
     }
 
     /// The tasks that wait for something with these callbacks, and with this record of its own.
@@ -55,7 +55,7 @@ impl<'t, 'o, 'c> Edges<'t, 'o, 'c> {
         missing?;
         tasks.sort_unstable();
         tasks.dedup();
-        self.left.set(self.left.get().checked_sub(tasks.len()).ok_or(ReadError::TooLarge)?);
+        self.types.charge(tasks.len())?;
         Ok(tasks)
     }
 
@@ -63,10 +63,19 @@ impl<'t, 'o, 'c> Edges<'t, 'o, 'c> {
         if let Some(known) = self.known.borrow().get(&callback) {
             return Ok(known.clone());
         }
-        let found: Rc<[Addr]> = self.follow(callback, depth)?.into();
-        // Each task has a callback of its own in those that it awaits: only functions are shared.
-        self.known.borrow_mut().insert(callback, found.clone());
-        Ok(found)
+        // Who comes back to it on the way has come round in a circle.
+        self.known.borrow_mut().insert(callback, Rc::default());
+        match self.follow(callback, depth) {
+            Ok(found) => {
+                let found: Rc<[Addr]> = found.into();
+                self.known.borrow_mut().insert(callback, found.clone());
+                Ok(found)
+            }
+            Err(error) => {
+                self.known.borrow_mut().remove(&callback);
+                Err(error)
+            }
+        }
     }
 
     fn follow(&self, callback: Addr, depth: usize) -> Result<Vec<Addr>, ReadError> {

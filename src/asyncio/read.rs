@@ -274,7 +274,11 @@ fn read_with_others(types: &Types<'_, '_>, address: Addr) -> Result<Option<ReadT
             _ => {}
         }
     }
-    if missing { Err(ReadError::Deferred) } else { Ok(Some((facts, others))) }
+    if missing {
+        return Err(ReadError::Deferred);
+    }
+    types.charge(facts.callbacks.len() + facts.awaited_by.len())?;
+    Ok(Some((facts, others)))
 }
 
 /// Each of the addresses once, without those that are known.

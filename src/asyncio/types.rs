@@ -1,11 +1,11 @@
 //! What the types of the objects on the way are: which of them are tasks, futures, coroutines, and what they are called.
 
 use super::offsets::{FutureOffsets, TaskOffsets, future_offsets, task_offsets};
-use crate::base::{Addr, AddrMap};
+use crate::base::{Addr, AddrMap, limits};
 use crate::cpython::AsyncioDebug;
 use crate::objects::Objects;
 use crate::target::ReadError;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -65,16 +65,24 @@ pub(super) struct Types<'o, 'c> {
     pub(super) objects: &'o Objects<'c>,
     debug: Option<AsyncioDebug>,
     known: RefCell<AddrMap<Rc<Type>>>,
+    /// Callbacks and edges that there is room for.
+    edges_left: Cell<usize>,
 }
 
 impl<'o, 'c> Types<'o, 'c> {
     pub(super) fn new(objects: &'o Objects<'c>, debug: Option<AsyncioDebug>) -> Types<'o, 'c> {
-        Types { objects, debug, known: RefCell::default() }
+        Types { objects, debug, known: RefCell::default(), edges_left: Cell::new(limits::TASK_EDGES) }
     }
 
     /// The type of an object.
     pub(super) fn of(&self, object: Addr) -> Result<Rc<Type>, ReadError> {
         self.at(self.objects.type_of(object)?)
+    }
+
+    /// Pays for callbacks or edges that are kept.
+    pub(super) fn charge(&self, count: usize) -> Result<(), ReadError> {
+        self.edges_left.set(self.edges_left.get().checked_sub(count).ok_or(ReadError::TooLarge)?);
+        Ok(())
     }
 
     /// What the instances of a class are.

@@ -19,11 +19,21 @@ pub(super) struct Held<'t> {
     pub(super) refused: Vec<(i32, StopError)>,
     /// The process's threads could not be listed, so there may be others.
     pub(super) unlisted: bool,
+    /// How long those that run again were stopped.
+    paused: Duration,
 }
 
 impl<'t> Held<'t> {
     pub(super) fn new(tasks: &'t Tasks) -> Held<'t> {
-        Held { tasks, stopped: Vec::new(), late: Vec::new(), watched: Vec::new(), refused: Vec::new(), unlisted: false }
+        Held {
+            tasks,
+            stopped: Vec::new(),
+            late: Vec::new(),
+            watched: Vec::new(),
+            refused: Vec::new(),
+            unlisted: false,
+            paused: Duration::ZERO,
+        }
     }
 
     /// Watches those of the threads that are asleep; returns the others.
@@ -88,13 +98,14 @@ impl<'t> Held<'t> {
         }
     }
 
-    /// How long the first of the stopped threads has been stopped.
+    /// How long the first of the stopped threads has been stopped, or was.
     pub(super) fn pause(&self) -> Duration {
-        self.stopped.iter().map(|t| t.since().elapsed()).max().unwrap_or_default()
+        self.stopped.iter().map(|t| t.since().elapsed()).max().unwrap_or_default().max(self.paused)
     }
 
     /// Lets stopped threads run; watched ones stay watched. Returns the stopped ones' ids.
     pub(super) fn release(&mut self) -> HashSet<i32> {
+        self.paused = self.pause();
         self.late.clear();
         self.stopped.drain(..).map(|thread| thread.tid()).collect()
     }

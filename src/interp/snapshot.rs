@@ -16,12 +16,14 @@
 
 use super::along::Along;
 use super::collect::{RawThread, World, collect, collect_with};
+use super::curtain::Curtain;
 use super::gil::{GilState, read_movers};
 use super::hold::Held;
 use super::ids::{Identity, ThreadIds};
 use super::locals::Wanted;
 use super::options::{Mode, Pause, SnapshotOptions};
-use crate::base::{Addr, AddrMap, Problem, ProblemKind};
+use super::taken::{Snapshot, SnapshotError};
+use crate::base::{Addr, Problem, ProblemKind};
 use crate::cpython::Runtime;
 use crate::objects::Objects;
 use crate::os::{Activity, StopError, TaskStat, Tasks};
@@ -34,40 +36,13 @@ const ATTEMPTS: u32 = 16;
 /// Readings without a stop, when stopping is not allowed.
 const ATTEMPTS_WITHOUT_STOP: u32 = 60;
 
+/// A reading that takes longer is made sense of when the threads run again.
+const LONG: Duration = Duration::from_millis(10);
+/// How often that may fail.
+const MISSES: u32 = 2;
+
 /// Longest time for a reading with nothing stopped.
 const UNSTOPPED: Duration = Duration::from_secs(10);
-
-/// Everything read, with how it was read and what is proved of it.
-pub struct Snapshot<T = ()> {
-    /// What was read.
-    pub world: World,
-    /// What was read along with it, at the same moment.
-    pub along: T,
-    /// GILs, by address.
-    pub gils: AddrMap<GilState>,
-    /// The kernel's ids of Python threads, by thread state: in the target's own PID namespace, and in ours.
-    pub native_ids: AddrMap<(u64, i32)>,
-    /// The kernel's ids of all threads of the process.
-    pub tids: Vec<i32>,
-    /// What the kernel's threads do, as far as it was read on the way: while nothing was stopped; right after single threads
-    /// were let go, which count as running; before all were stopped.
-    pub stats: HashMap<i32, TaskStat>,
-    /// What was stopped.
-    pub mode: Mode,
-    /// How many threads were stopped for the reading that counts.
-    pub stopped_threads: usize,
-    /// Longest time a thread was stopped, over all readings.
-    pub pause: Duration,
-    /// Readings it took.
-    pub attempts: u32,
-    /// Thread states whose stack is not proved.
-    pub unproved: HashSet<Addr>,
-}
-
-/// Why there is no snapshot at all: nothing of the interpreter could be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the interpreter cannot be read: {0}")]
-pub struct SnapshotError(#[from] pub ReadError);
 
 /// The GILs as they were, and the movers that run and have to be stopped.
 struct Movers {
@@ -85,6 +60,10 @@ struct Session<'s, A> {
     ids: ThreadIds<'s>,
     pause: Duration,
     attempts: u32,
+    /// Reading takes so long that threads are not kept stopped for it.
+    is_long: bool,
+    /// Readings for which the memory that was fetched did not suffice.
+    missed: u32,
 }
 
 /// Takes a snapshot, with what `along` reads; `&()` reads nothing more. `ns_pids` are the process's ids from our PID
@@ -98,29 +77,27 @@ pub fn snapshot<A: Along>(
     along: &A,
 ) -> Result<Snapshot<A::Facts>, SnapshotError> {
     let ids = ThreadIds::new(memory, tasks, ns_pids);
-    Session { memory, runtime, along, tasks, options, ids, pause: Duration::ZERO, attempts: 0 }.run()
+    Session {
+        memory,
+        runtime,
+        along,
+        tasks,
+        options,
+        ids,
+        pause: Duration::ZERO,
+        attempts: 0,
+        is_long: false,
+        missed: 0,
+    }
+    .run()
 }
 
-impl<T> Snapshot<T> {
-    /// The snapshot, and what was read along with it.
-    pub fn split(self) -> (Snapshot, T) {
-        let Snapshot { world, along, gils, native_ids, tids, stats, mode, stopped_threads, pause, attempts, unproved } =
-            self;
-        let snapshot = Snapshot {
-            world,
-            along: (),
-            gils,
-            native_ids,
-            tids,
-            stats,
-            mode,
-            stopped_threads,
-            pause,
-            attempts,
-            unproved,
-        };
-        (snapshot, along)
-    }
+/// A reading for which threads were stopped.
+struct Stopped<A: Along> {
+    read: Read<A>,
+    stats: HashMap<i32, TaskStat>,
+    /// How many.
+    threads: usize,
 }
 
 /// What one reading gives: the world, and what was read along.
@@ -158,7 +135,8 @@ impl<'s, A: Along> Session<'s, A> {
         self.attempts += 1;
         self.ids.forget();
         // A torn reading can lead into a maze; then we begin again.
-        let memory = Until::new(self.memory, Instant::now() + UNSTOPPED);
+        let until = Until::new(self.memory, Instant::now() + UNSTOPPED);
+        let memory = Curtain::new(&until);
         let first = Cache::new(&memory);
         let mut held = Held::new(self.tasks);
         let Some(Movers { gils, running: to_stop }) = self.watch_movers(&first, &mut held)? else { return Ok(None) };
@@ -177,19 +155,20 @@ impl<'s, A: Along> Session<'s, A> {
             return Ok(None);
         }
         // Only for the memory that it takes: this reading may be torn, and is never shown.
+        let begin = Instant::now();
         let _ = self.collect(&first, UNSTOPPED);
+        self.is_long = begin.elapsed() > LONG;
         let stopped = held.stop(&to_stop, self.options.max_pause);
         let read = match held.refused.first() {
             // Waiting for it again and again would take as long each time.
             Some((_, StopError::Deadline)) => Err(ReadError::Deadline),
-            _ if stopped => self.read_stopped(&first, &gils),
+            _ if stopped => self.read_stopped(&first, &memory, &gils, &mut held),
             _ => Ok(None),
         };
         self.pause = self.pause.max(held.pause());
-        let stopped = held.release();
-        let Some(read) = read?.filter(|_| held.all_slept()) else { return Ok(None) };
-        let stats = self.look_after(&stopped);
-        Ok(Some(Snapshot { stats, ..self.finish(read, gils, Mode::Holder, stopped.len(), HashSet::new()) }))
+        held.release();
+        let Some(Stopped { read, stats, threads }) = read? else { return Ok(None) };
+        Ok(Some(Snapshot { stats, ..self.finish(read, gils, Mode::Holder, threads, HashSet::new()) }))
     }
 
     /// What the threads do now that some have been let go. Those ran when they were stopped, whatever they do now.
@@ -242,23 +221,53 @@ impl<'s, A: Along> Session<'s, A> {
         })
     }
 
-    /// Reads with the movers stopped, in few system calls: what the first reading took is fetched at once.
-    fn read_stopped(&self, first: &Cache<'_>, gils: &[GilState]) -> Result<Option<Read<A>>, ReadError> {
-        let memory = Until::new(self.memory, Instant::now() + self.options.max_pause);
+    /// Reads with the movers stopped, in few system calls: what the first reading took is fetched at once. What is read along
+    /// with the stacks may take long to make sense of, so that is done when the movers run again, out of what was fetched. If
+    /// that is not enough, as the first reading took other memory, it is done before they are let go the next time but one.
+    fn read_stopped(
+        &mut self,
+        first: &Cache<'_>,
+        seen_first: &Curtain<'_>,
+        gils: &[GilState],
+        held: &mut Held<'s>,
+    ) -> Result<Option<Stopped<A>>, ReadError> {
+        let until = Until::new(self.memory, Instant::now() + self.options.max_pause);
+        let memory = Curtain::like(&until, seen_first);
         let cache = Cache::new(&memory);
         cache.prefetch_again(first);
-        let (world, along) = self.collect(&cache, self.options.max_pause)?;
+        let world = collect_with(&cache, self.runtime, self.wanted(self.options.max_pause))?;
+        let at_once = !self.is_long || self.missed > MISSES;
+        let along = at_once.then(|| self.read_along(&cache, &world, self.options.max_pause));
         // In the few instructions that link a frame a stack makes no sense; the next stop hits others.
-        let is_torn = world.is_torn() || A::is_torn(&along);
-        Ok((!is_torn && self.is_unmoved(&world, gils)?).then_some((world, along)))
+        if world.is_torn() || !self.is_unmoved(&world, gils)? {
+            return Ok(None);
+        }
+        self.pause = self.pause.max(held.pause());
+        let stopped = held.release();
+        if !held.all_slept() {
+            return Ok(None);
+        }
+        let stats = self.look_after(&stopped);
+        memory.close();
+        let along = along.unwrap_or_else(|| self.read_along(&cache, &world, UNSTOPPED));
+        if !at_once && memory.was_missed() {
+            self.missed += 1;
+            return Ok(None);
+        }
+        let threads = stopped.len();
+        Ok((!A::is_torn(&along)).then_some(Stopped { read: (world, along), stats, threads }))
     }
 
     fn collect(&self, cache: &Cache<'_>, time: Duration) -> Result<Read<A>, ReadError> {
-        let until = Instant::now() + time / 4 * 3;
         let world = collect_with(cache, self.runtime, self.wanted(time))?;
-        let objects = Objects::new(cache, &self.runtime.layout, self.runtime.quirks);
-        let along = self.along.read(&objects, self.runtime, &world, until);
+        let along = self.read_along(cache, &world, time);
         Ok((world, along))
+    }
+
+    fn read_along(&self, cache: &Cache<'_>, world: &World, time: Duration) -> A::Facts {
+        let until = Instant::now() + time / 4 * 3;
+        let objects = Objects::new(cache, &self.runtime.layout, self.runtime.quirks);
+        self.along.read(&objects, self.runtime, world, until)
     }
 
     /// What is wanted of values in a reading that begins now: no more than half of its time, so that stacks never wait.

@@ -64,10 +64,10 @@ pub(crate) struct CircleGuard {
 }
 
 impl CircleGuard {
-    /// Counts a step to `address`.
-    pub(crate) fn step(&mut self, address: Addr) -> Result<(), ReadError> {
+    /// Counts a step to `address`. A circle is an error with the words of `circle`.
+    pub(crate) fn step(&mut self, address: Addr, circle: &'static str) -> Result<(), ReadError> {
         if self.steps > 0 && address == self.guard {
-            return Err(ReadError::Invalid("stack: it goes round in a circle"));
+            return Err(ReadError::Invalid(circle));
         }
         self.steps += 1;
         if self.steps > limits::FRAMES {
@@ -94,7 +94,7 @@ impl Walk {
 
     /// Counts a step to `address`.
     pub(super) fn step(&mut self, address: Addr) -> Result<(), ReadError> {
-        self.guard.step(address)
+        self.guard.step(address, "stack: it goes round in a circle")
     }
 }
 

@@ -2,6 +2,7 @@
 //! nor hang nor take memory without end, and what is whole in it must still be read right.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 
+mod asyncio;
 mod contents;
 mod damage;
 mod elf;

@@ -11,7 +11,7 @@ use crate::python::Python;
 
 /// One piece of damage.
 #[derive(Clone, Debug)]
-enum Damage {
+pub(crate) enum Damage {
     Byte(u8),
     Word(u64),
     /// A pointer to somewhere in the made memory.
@@ -20,7 +20,7 @@ enum Damage {
     Copy(prop::sample::Index),
 }
 
-fn damage() -> impl Strategy<Value = (prop::sample::Index, Damage)> {
+pub(crate) fn damage() -> impl Strategy<Value = (prop::sample::Index, Damage)> {
     let interesting = prop_oneof![Just(0), Just(1), Just(u64::MAX), Just(1 << 63), Just(i64::MAX as u64), 0u64..4096];
     let kind = prop_oneof![
         any::<u8>().prop_map(Damage::Byte),
@@ -33,12 +33,12 @@ fn damage() -> impl Strategy<Value = (prop::sample::Index, Damage)> {
 }
 
 /// Words of the made memory that are not zero: those that are looked at, mostly.
-fn words(python: &Python) -> Vec<u64> {
+pub(crate) fn words(python: &Python) -> Vec<u64> {
     let (start, len) = python.w.used();
     (start..start + len as u64).step_by(8).filter(|at| python.w.get64(*at) != 0).collect()
 }
 
-fn apply(python: &mut Python, words: &[u64], at: prop::sample::Index, damage: &Damage) {
+pub(crate) fn apply(python: &mut Python, words: &[u64], at: prop::sample::Index, damage: &Damage) {
     let at = words[at.index(words.len())];
     match damage {
         Damage::Byte(byte) => python.w.ram.poke(at + u64::from(byte & 7), &[*byte]),

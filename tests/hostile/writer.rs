@@ -97,7 +97,7 @@ impl Writer {
         u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
     }
 
-    fn type_object(&mut self, name: &'static str) -> u64 {
+    pub(crate) fn type_object(&mut self, name: &'static str) -> u64 {
         if let Some(known) = self.types.get(name) {
             return *known;
         }
