@@ -199,7 +199,7 @@ fn as_ps_has_them(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     for line in &rows {
         let row = row(line).ok_or_else(|| format!("no row: {line}"))?;
         let task = dump.seen(&row.id.into()).ok_or_else(|| format!("missing: {line}"))?;
-        ensure!(task["tid"].to_string() == row.tid && task["name"] == row.name, "{line}\n{task}");
+        ensure!(task["tid"].as_u64() == row.tid.parse().ok() && task["name"] == row.name, "{line}\n{task}");
         ensure!(has_all(&task["coroutine_stack"], &row.stack), "{line}\n{task}");
         if let Some((stack, awaiter)) = row.awaiter {
             edges += 1;

@@ -3,13 +3,12 @@
 mod build;
 pub(super) mod graph;
 pub(super) mod model;
-mod peers;
 
 pub use model::{AwaitKind, Awaiting, CreatedAt, EventLoop, ObjectId, Task, TaskException, TaskState, TasksReport};
 
 use super::attach::{Attached, attach};
 use super::stack::{StackError, StackOptions, blocked_state};
-use super::wait::{Waits, explain};
+use super::wait::{Waits, descriptors, explain};
 use crate::interp::SnapshotOptions;
 use crate::os::{OsError, Process, Progress, Reading, with_deadline};
 
@@ -54,11 +53,28 @@ fn report(attached: &Attached<'_>, options: &StackOptions, progress: &Progress) 
     let stack = super::build::build(process.pid, facts, runtime, tasks, snapshot, waits, false);
     let mut report = build::build(stack, &states, runtime, asyncio);
     if options.waits {
-        progress.at("looking up sockets in /proc");
-        peers::add(&mut report, process.pid);
+        name_sockets(process.pid, &mut report);
     }
     if !report.is_complete() && !process.is_alive() {
         return Err(OsError::Gone(process.pid).into());
     }
     Ok(report)
+}
+
+/// Has waits for descriptors say what those refer to.
+fn name_sockets(pid: i32, report: &mut TasksReport) {
+    let waits = || report.tasks.iter().filter_map(|task| Some((task.tid, task.awaiting.as_ref()?.fd?)));
+    let Some(tid) = waits().find_map(|(tid, _)| tid) else { return };
+    let fds = waits().map(|(_, fd)| fd).collect();
+    let known = descriptors(pid, tid, &fds);
+    for awaiting in report.tasks.iter_mut().filter_map(|task| task.awaiting.as_mut()) {
+        let Some((fd, found)) = awaiting.fd.and_then(|fd| Some((fd, known.get(&fd)?))) else { continue };
+        // A name before it may look like it; the descriptor itself comes last.
+        let name = format!("fd {fd}");
+        let is_whole = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit());
+        if let Some((before, rest)) = awaiting.text.rsplit_once(&name).filter(|(_, rest)| is_whole(rest)) {
+            awaiting.text = format!("{before}{name}{}{rest}", found.words);
+        }
+        awaiting.peer.clone_from(&found.wait.peer);
+    }
 }

@@ -67,15 +67,20 @@ impl Files {
         Files { pid, kinds: HashMap::new(), infos: HashMap::new(), sockets: HashMap::new() }
     }
 
-    /// Looks up descriptors, and the sockets among them.
-    pub(super) fn learn_all(&mut self, tid: i32, fds: &[i32], deadline: Instant) {
-        for fd in fds {
-            self.learn(tid, *fd);
-        }
-        self.learn_sockets(tid, deadline);
+    fn learn(&mut self, tid: i32, fd: i32) -> Option<&FileKind> {
+        let pid = self.pid;
+        self.kinds.entry(fd).or_insert_with(|| file_of(pid, tid, fd).ok()).as_ref()
     }
 
-    fn learn_sockets(&mut self, tid: i32, deadline: Instant) {
+    /// Looks up descriptors, and the sockets among them.
+    pub(super) fn look_up(&mut self, tid: i32, fds: impl Iterator<Item = i32>, deadline: Instant) {
+        for fd in fds.take_while(|_| Instant::now() < deadline) {
+            self.learn(tid, fd);
+        }
+        self.find_sockets(tid, deadline);
+    }
+
+    fn find_sockets(&mut self, tid: i32, deadline: Instant) {
         let inode = |kind: &Option<FileKind>| match kind {
             Some(FileKind::Socket(inode)) => Some(*inode),
             _ => None,
@@ -84,11 +89,6 @@ impl Files {
         if !inodes.is_empty() {
             self.sockets = find_sockets(self.pid, tid, &inodes, deadline);
         }
-    }
-
-    fn learn(&mut self, tid: i32, fd: i32) -> Option<&FileKind> {
-        let pid = self.pid;
-        self.kinds.entry(fd).or_insert_with(|| file_of(pid, tid, fd).ok()).as_ref()
     }
 
     /// What `fdinfo` tells of a descriptor.
@@ -173,7 +173,7 @@ impl Waiting<'_> {
             }
         }
         if let Some(sleeper) = sleepers.first() {
-            self.files.learn_sockets(sleeper.tid, self.deadline);
+            self.files.find_sockets(sleeper.tid, self.deadline);
         }
     }
 

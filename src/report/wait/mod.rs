@@ -4,13 +4,13 @@
 //! descriptors, socket tables, locks.
 
 mod calls;
+mod descriptors;
 mod files;
 mod futexes;
 mod memory;
-mod sockets;
 mod words;
 
-pub(super) use sockets::sockets;
+pub(super) use descriptors::descriptors;
 
 use super::model::Wait;
 use crate::base::{Problem, ProblemKind};
