@@ -173,7 +173,7 @@ pub(super) fn in_general(awaiting: &Awaiting) -> Cow<'_, str> {
     let general: Cow<'_, str> = match (awaiting.kind, awaiting.fd) {
         (AwaitKind::Sleep, _) if awaiting.seconds_left.is_some() => "sleep".into(),
         (_, Some(fd)) => text.replacen(&format!("fd {fd}"), "an fd", 1).into(),
-        (AwaitKind::Task | AwaitKind::WaitFor | AwaitKind::Shield, _) => match text.split_once("task \"") {
+        (AwaitKind::Task | AwaitKind::WaitFor | AwaitKind::Shield, _) => match text.split_once("task ") {
             Some((before, _)) => format!("{before}another task").into(),
             None => text.into(),
         },
