@@ -5,17 +5,29 @@ use crate::objects::Objects;
 use crate::target::ReadError;
 use std::sync::Arc;
 
-/// File, line, function; innermost first.
-pub(super) type Created = Vec<(Arc<str>, i64, Arc<str>)>;
+/// File, line, function.
+type Place = (Arc<str>, i64, Arc<str>);
+/// Innermost first.
+pub(super) type Created = Vec<Place>;
 
 /// Reads a `StackSummary`, a list of `FrameSummary` objects, outermost first.
 pub(super) fn read_created(objects: &Objects<'_>, summary: Addr) -> Result<Created, ReadError> {
     let mut frames = Vec::new();
+    let mut missing = Ok(());
     for frame in objects.list_items(summary, limits::CREATION_FRAMES)?.into_iter().rev() {
-        let [file, line, name] = objects.slots(frame, ["filename", "lineno", "name"])?;
-        let (Some(file), Some(line), Some(name)) = (file, line, name) else { continue };
-        let line = i64::try_from(objects.int(line)?).map_err(|_| ReadError::Invalid("line number"))?;
-        frames.push((objects.checked_str(file)?.into(), line, objects.checked_str(name)?.into()));
+        match read_frame(objects, frame) {
+            Ok(frame) => frames.extend(frame),
+            // What the others miss is read together with it.
+            Err(error) => missing = Err(error),
+        }
     }
-    Ok(frames)
+    missing.map(|()| frames)
+}
+
+fn read_frame(objects: &Objects<'_>, frame: Addr) -> Result<Option<Place>, ReadError> {
+    let [file, line, name] = objects.slots(frame, ["filename", "lineno", "name"])?;
+    let (Some(file), Some(line), Some(name)) = (file, line, name) else { return Ok(None) };
+    let (file, line, name) = (objects.checked_str(file), objects.int(line), objects.checked_str(name));
+    let line = i64::try_from(line?).map_err(|_| ReadError::Invalid("line number"))?;
+    Ok(Some((file?.into(), line, name?.into())))
 }

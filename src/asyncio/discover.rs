@@ -7,7 +7,7 @@
 use super::offsets::TaskOffsets;
 use super::types::{Kind, Types};
 use crate::base::{Addr, AddrMap, Field, FieldValue, Problem, ProblemKind, limits};
-use crate::cpython::AsyncioDebug;
+use crate::cpython::{AsyncioDebug, RunningLoop};
 use crate::interp::{CircleGuard, RawInterpreter, World};
 use crate::objects::Objects;
 use crate::target::{Extent, ReadError};
@@ -96,13 +96,16 @@ pub(super) struct Places {
 
 impl Places {
     pub(super) fn new(objects: &Objects<'_>, debug: Option<AsyncioDebug>) -> Places {
-        let layout = &objects.layout.asyncio;
-        let place = |of: fn(AsyncioDebug) -> u32, otherwise| debug.map(|debug| Field::new(of(debug))).or(otherwise);
+        let place = |of: fn(AsyncioDebug) -> u32| debug.map(|debug| Field::new(of(debug)));
         Places {
-            running_loop: place(|debug| debug.running_loop, layout.running_loop),
-            running_task: place(|debug| debug.running_task, layout.running_task),
-            thread_tasks: place(|debug| debug.thread_tasks, layout.thread_tasks),
-            interpreter_tasks: place(|debug| debug.interpreter_tasks, layout.interpreter_tasks),
+            running_loop: match objects.quirks.running_loop {
+                RunningLoop::Dict => None,
+                RunningLoop::BehindThread => Some(Field::new(objects.layout.thread.size)),
+                RunningLoop::Debug => place(|debug| debug.running_loop),
+            },
+            running_task: place(|debug| debug.running_task),
+            thread_tasks: place(|debug| debug.thread_tasks),
+            interpreter_tasks: place(|debug| debug.interpreter_tasks),
         }
     }
 }
@@ -154,6 +157,11 @@ fn in_interpreter(
     if namespaces.is_empty() {
         return Ok(());
     }
+    if objects.quirks.running_loop == RunningLoop::Debug && debug.is_none() && namespaces.len() == MODULES.len() {
+        let message = "asyncio's lists of tasks were not found: the file that has its C code is no longer there, or it has \
+                       no section .AsyncioDebug";
+        found.problems.push(Problem::new(ProblemKind::Unreadable, message));
+    }
     running_loops(objects, interpreter, places, found);
     for namespace in &namespaces {
         for name in ["_all_tasks", "_scheduled_tasks", "_eager_tasks", "_current_tasks"] {
@@ -197,7 +205,9 @@ pub(super) fn running_loop(
     thread: Addr,
 ) -> Result<Option<(Addr, Option<Addr>)>, ReadError> {
     let Some(field) = places.running_loop else {
-        return Ok(loop_of_thread_dict(objects, thread)?.map(|event_loop| (event_loop, None)));
+        let of_dict = objects.quirks.running_loop == RunningLoop::Dict;
+        let event_loop = if of_dict { loop_of_thread_dict(objects, thread)? } else { None };
+        return Ok(event_loop.map(|event_loop| (event_loop, None)));
     };
     let Some(event_loop) = objects.field(thread, field)?.non_null() else { return Ok(None) };
     let task = places.running_task.map(|field| objects.field(thread, field)).transpose()?;
@@ -213,7 +223,7 @@ fn add_current(found: &mut Found, current: Option<Addr>, interpreter: i64, threa
 /// Up to 3.12 the running loop is in the thread's dict, up to 3.11 in a holder with the id of the process
 /// (`PyRunningLoopHolder { PyObject *rl_loop; pid_t rl_pid }`, `Modules/_asynciomodule.c`).
 fn loop_of_thread_dict(objects: &Objects<'_>, thread: Addr) -> Result<Option<Addr>, ReadError> {
-    let Some(field) = objects.layout.asyncio.thread_dict else { return Ok(None) };
+    let Some(field) = objects.layout.thread.dict else { return Ok(None) };
     let Some(dict) = objects.field(thread, field)?.non_null() else { return Ok(None) };
     let Some(value) = objects.dict_get(dict, "__asyncio_running_event_loop__")? else { return Ok(None) };
     match objects.type_name(value)?.rsplit('.').next() {

@@ -22,6 +22,7 @@ pub use facts::*;
 pub use read::read_asyncio;
 pub use threads::{ReadThreadLoops, ThreadLoop};
 
+use self::tasks::UNKNOWN_SHAPE;
 use crate::base::ProblemKind;
 use crate::cpython::{AsyncioDebug, Runtime};
 use crate::interp::{Along, World};
@@ -44,7 +45,8 @@ impl Along for ReadAsyncio {
     }
 
     fn is_torn(facts: &Asyncio) -> bool {
+        let is_torn = |error| matches!(error, ReadError::Invalid(_) | ReadError::Unmapped) && error != UNKNOWN_SHAPE;
         facts.problems.iter().any(|problem| problem.kind == ProblemKind::Invalid)
-            || facts.tasks.iter().any(|task| matches!(task.error, Some(ReadError::Invalid(_) | ReadError::Unmapped)))
+            || facts.tasks.iter().any(|task| task.error.is_some_and(is_torn))
     }
 }

@@ -8,6 +8,9 @@ use crate::objects::Objects;
 use crate::target::ReadError;
 use std::sync::Arc;
 
+/// Tasks of this class cannot be read, whenever one tries.
+pub(super) const UNKNOWN_SHAPE: ReadError = ReadError::Invalid("task: its type has a shape that is not known");
+
 /// `fut_state` (`Modules/_asynciomodule.c`).
 const PENDING: i32 = 0;
 const CANCELLED: i32 = 1;
@@ -45,7 +48,7 @@ pub(super) fn read_task(types: &Types<'_, '_>, address: Addr) -> Result<Option<T
         Kind::Task(offsets) => c_task(types, address, offsets)?,
         Kind::PythonTask => python_task(types, address)?,
         Kind::UnknownTask => {
-            let error = Some(ReadError::Invalid("task: its type has a shape that is not known"));
+            let error = Some(UNKNOWN_SHAPE);
             TaskFacts { task: RawTask { error, ..RawTask::default() }, ..TaskFacts::default() }
         }
         // What registered itself as a task without being of its class.

@@ -14,7 +14,7 @@ mod validate;
 
 pub use asyncio_debug::{AsyncioDebug, find_asyncio};
 pub use find::{FindError, find, find_in_files};
-pub use quirks::{Awaits, GeneratorStates, InstanceDict, Instruction, LineTable, Quirks};
+pub use quirks::{Awaits, GeneratorStates, InstanceDict, Instruction, LineTable, Quirks, RunningLoop};
 pub use recognise::{KnownFiles, is_named_python};
 
 use crate::base::{Addr, Version};

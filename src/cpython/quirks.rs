@@ -62,6 +62,18 @@ pub enum Awaits {
     },
 }
 
+/// Where a thread has its running event loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunningLoop {
+    /// In the dict of its thread state, up to 3.12.
+    Dict,
+    /// Right behind its `PyThreadState`: the first own member of `_PyThreadStateImpl`
+    /// (`Include/internal/pycore_tstate.h`), 3.13.
+    BehindThread,
+    /// Where `_Py_AsyncioDebug` says, from 3.14 on.
+    Debug,
+}
+
 /// Values of `gi_frame_state` (3.11 on).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GeneratorStates {
@@ -82,6 +94,8 @@ pub struct Quirks {
     pub awaits: Awaits,
     /// What their states are.
     pub generator_states: GeneratorStates,
+    /// Where a thread has its running event loop.
+    pub running_loop: RunningLoop,
     /// Format of line tables.
     pub line_table: LineTable,
     /// Meaning of the instruction field.
@@ -117,6 +131,11 @@ impl Quirks {
                 ..=12 => GeneratorStates { created: -2, executing: 0, ended: 1, last: 4 },
                 13 | 14 => GeneratorStates { created: -3, executing: 0, ended: 1, last: 4 },
                 _ => GeneratorStates { created: 0, executing: 4, ended: 5, last: 5 },
+            },
+            running_loop: match minor {
+                ..=12 => RunningLoop::Dict,
+                13 => RunningLoop::BehindThread,
+                _ => RunningLoop::Debug,
             },
             line_table: match minor {
                 ..=9 => LineTable::Lnotab,

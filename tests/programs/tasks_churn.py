@@ -43,6 +43,8 @@ PARENTS = parent0, parent1, parent2
 
 async def main():
     loop = asyncio.get_event_loop()
+    # It ends with its standard input.
+    loop.add_reader(0, os._exit, 0)
     waiting = collections.deque()
     said = False
     number = 0

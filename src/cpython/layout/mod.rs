@@ -123,6 +123,8 @@ layouts! {
         state: Option<Field<i32>> = "PyThreadState.state",
         /// Innermost exception being handled, a `_PyErr_StackItem`.
         exc_info: Option<Field<Addr>> = "PyThreadState.exc_info",
+        /// The thread's own dict, which up to 3.12 has its running event loop.
+        dict: Option<Field<Addr>> = "PyThreadState.dict",
         /// Size of the structure.
         size: u32 = "sizeof PyThreadState",
     }
@@ -198,19 +200,6 @@ layouts! {
         iframe: Option<Field<Addr>> = "PyGenObject.gi_iframe",
         /// What it is doing, from 3.11 on.
         frame_state: Option<Field<i8>> = "PyGenObject.gi_frame_state",
-    }
-    /// Where the interpreter keeps asyncio's things (`Include/internal/pycore_tstate.h`, `pycore_interp_structs.h`).
-    asyncio: AsyncioLayout {
-        /// The thread's running event loop, from 3.13 on.
-        running_loop: Option<Field<Addr>> = "_PyThreadStateImpl.asyncio_running_loop",
-        /// The task that it runs, from 3.14 on.
-        running_task: Option<Field<Addr>> = "_PyThreadStateImpl.asyncio_running_task",
-        /// Head of the list of the thread's tasks, from 3.14 on.
-        thread_tasks: Option<Field<Addr>> = "_PyThreadStateImpl.asyncio_tasks_head",
-        /// Head of the list of the tasks whose threads have ended, from 3.14 on.
-        interpreter_tasks: Option<Field<Addr>> = "PyInterpreterState.asyncio_tasks_head",
-        /// The thread's own dict, which up to 3.12 has its running event loop.
-        thread_dict: Option<Field<Addr>> = "PyThreadState.dict",
     }
     /// `_PyStackChunk`, from 3.11 on (`Include/cpython/pystate.h`).
     chunk: ChunkLayout {
@@ -337,8 +326,6 @@ layouts! {
         function_closure: Option<Field<Addr>> = "PyFunctionObject.func_closure",
         /// Its code.
         function_code: Option<Field<Addr>> = "PyFunctionObject.func_code",
-        /// What a weak reference refers to, or `None`.
-        weak_object: Option<Field<Addr>> = "PyWeakReference.wr_object",
         /// The function of a method.
         method_function: Option<Field<Addr>> = "PyMethodObject.im_func",
         /// The instance a method is bound to.

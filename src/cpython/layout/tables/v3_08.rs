@@ -78,7 +78,6 @@ pub(super) const V3_8_18: Table = Table {
         ("PyTypeObject.tp_mro", 344),
         ("PyTypeObject.tp_name", 24),
         ("PyVarObject.ob_size", 16),
-        ("PyWeakReference.wr_object", 16),
         ("_PyErr_StackItem.exc_value", 8),
         ("_PyErr_StackItem.previous_item", 24),
         ("_PyRuntimeState.ceval.gil", 1152),

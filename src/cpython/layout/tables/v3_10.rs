@@ -80,7 +80,6 @@ pub(super) const V3_10_13: Table = Table {
         ("PyTypeObject.tp_mro", 344),
         ("PyTypeObject.tp_name", 24),
         ("PyVarObject.ob_size", 16),
-        ("PyWeakReference.wr_object", 16),
         ("_PyErr_StackItem.exc_value", 8),
         ("_PyErr_StackItem.previous_item", 24),
         ("_PyRuntimeState._finalizing", 16),

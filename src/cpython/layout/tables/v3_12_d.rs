@@ -80,7 +80,6 @@ pub(super) const V3_12_1: Table = Table {
         ("PyTypeObject.tp_mro", 344),
         ("PyTypeObject.tp_name", 24),
         ("PyVarObject.ob_size", 16),
-        ("PyWeakReference.wr_object", 16),
         ("_PyCFrame.current_frame", 0),
         ("_PyCFrame.previous", 8),
         ("_PyErr_StackItem.exc_value", 0),
