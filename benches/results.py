@@ -98,6 +98,9 @@ def page(command, interpreters, tables):
         "never stops the target, which is why its changing stacks are often wrong. Where the machine's C library is too old for",
         "austin's wheel it is started by the loader of a newer one.",
         "",
+        "asyncio's tasks are the last tables: `pyattach tasks --json` and `pyattach tasks` beside `python -m asyncio ps` of the",
+        "target's own interpreter. Wrong is a dump with another number of tasks than the target has.",
+        "",
         *tables,
     ])
 

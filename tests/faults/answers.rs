@@ -119,6 +119,10 @@ fn usage() -> Outcome {
         &["stack", "1", "-n", "2", "--interval", "0"],
         &["stack", "1", "-n", "2", "--interval", "1e18"],
         &["stack", "1", "-n", "2", "--format", "py-spy"],
+        &["tasks"],
+        &["tasks", "1", "--tree", "--table"],
+        &["tasks", "1", "--json", "--by-await"],
+        &["tasks", "1", "--task", "main", "--table"],
         &["no-such-command"],
     ] {
         let mut command = Command::new(attach::BINARY);
@@ -133,7 +137,7 @@ fn usage() -> Outcome {
 }
 
 fn help_and_version() -> Outcome {
-    for arguments in [&["--help"][..], &["--version"], &["stack", "--help"]] {
+    for arguments in [&["--help"][..], &["--version"], &["stack", "--help"], &["tasks", "--help"]] {
         let mut command = Command::new(attach::BINARY);
         command.args(arguments);
         let answer = attach::run(command)?;

@@ -50,7 +50,7 @@ fn text(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     ensure!(rows + 1 >= tasks && table.contains(headline), "{rows} rows for {tasks} tasks");
     let grouped = shown(&target, &["--by-await"])?;
     ensure!(
-        grouped.contains(" tasks wait for other tasks\n") && grouped.contains(headline),
+        grouped.contains(" tasks wait for another task\n") && grouped.contains(headline),
         "no group of the chain:\n{grouped}"
     );
     let chosen =

@@ -69,9 +69,10 @@ fn name_sockets(pid: i32, report: &mut TasksReport) {
     let known = descriptors(pid, tid, &fds);
     for awaiting in report.tasks.iter_mut().filter_map(|task| task.awaiting.as_mut()) {
         let Some((fd, found)) = awaiting.fd.and_then(|fd| Some((fd, known.get(&fd)?))) else { continue };
+        // A name before it may look like it; the descriptor itself comes last.
         let name = format!("fd {fd}");
         let is_whole = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit());
-        if let Some((before, rest)) = awaiting.text.split_once(&name).filter(|(_, rest)| is_whole(rest)) {
+        if let Some((before, rest)) = awaiting.text.rsplit_once(&name).filter(|(_, rest)| is_whole(rest)) {
             awaiting.text = format!("{before}{name}{}{rest}", found.words);
         }
         awaiting.peer.clone_from(&found.wait.peer);

@@ -164,19 +164,23 @@ pub(super) fn waits_for(tasks: &[&Task]) -> Option<String> {
     Some(format!("{}, one of them for {}", kind(first.kind, true), safe(&first.text)))
 }
 
-/// What is awaited, without what differs from task to task: descriptors and times.
+/// What is awaited, without what differs from task to task: names, descriptors, threads and times.
 pub(super) fn in_general(awaiting: &Awaiting) -> Cow<'_, str> {
-    let mut text = Cow::Borrowed(awaiting.text.as_str());
-    if let Some(fd) = awaiting.fd {
-        text = text.replacen(&format!("fd {fd}"), "an fd", 1).into();
-    }
-    if awaiting.kind == AwaitKind::Sleep && awaiting.seconds_left.is_some() {
-        return "sleep".into();
-    }
-    match text.split_once(", timeout in ") {
-        Some((before, _)) => format!("{before}, with a timeout").into(),
-        None => text,
-    }
+    let (text, timeout) = match awaiting.text.split_once(", timeout in ") {
+        Some((text, _)) => (text, ", with a timeout"),
+        None => (awaiting.text.as_str(), ""),
+    };
+    let general: Cow<'_, str> = match (awaiting.kind, awaiting.fd) {
+        (AwaitKind::Sleep, _) if awaiting.seconds_left.is_some() => "sleep".into(),
+        (_, Some(fd)) => text.replacen(&format!("fd {fd}"), "an fd", 1).into(),
+        (AwaitKind::Task | AwaitKind::WaitFor | AwaitKind::Shield, _) => match text.split_once("task ") {
+            Some((before, _)) => format!("{before}another task").into(),
+            None => text.into(),
+        },
+        (AwaitKind::Executor, _) => text.split_once(" in thread ").map_or(text, |(what, _)| what).into(),
+        _ => text.into(),
+    };
+    if timeout.is_empty() { general } else { format!("{general}{timeout}").into() }
 }
 
 /// A kind of thing that one task waits for, or many.
