@@ -4,9 +4,9 @@
 //! yet, and a dict of the task that each loop runs. From 3.14 on tasks made by C code are linked into a list of their
 //! thread's, and into one of the interpreter's when the thread has ended; the sets have the others.
 
-use super::offsets::TaskOffsets;
 use super::types::{Kind, Types};
 use crate::base::{Addr, AddrMap, Field, FieldValue, Problem, ProblemKind, limits};
+use crate::cpython::layout::TaskOffsets;
 use crate::cpython::{AsyncioDebug, RunningLoop};
 use crate::interp::{CircleGuard, RawInterpreter, World};
 use crate::objects::Objects;

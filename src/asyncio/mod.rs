@@ -11,7 +11,6 @@ mod edges;
 mod facts;
 mod functions;
 mod loops;
-mod offsets;
 mod read;
 mod running;
 mod tasks;

@@ -1,9 +1,9 @@
 //! Reading tasks and futures: the fields that are the same whether they were written in C or in Python.
 
-use super::offsets::{FutureOffsets, TaskOffsets, at};
 use super::types::{Kind, Types};
 use super::{RawTask, TaskState};
 use crate::base::{Addr, limits};
+use crate::cpython::layout::{FutureOffsets, TaskOffsets, at};
 use crate::objects::Objects;
 use crate::target::ReadError;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! What the types of the objects on the way are: which of them are tasks, futures, coroutines, and what they are called.
 
-use super::offsets::{FutureOffsets, TaskOffsets, future_offsets, task_offsets};
 use crate::base::{Addr, AddrMap, limits};
 use crate::cpython::AsyncioDebug;
+use crate::cpython::layout::{FutureOffsets, TaskOffsets, future_offsets, task_offsets};
 use crate::objects::Objects;
 use crate::target::ReadError;
 use std::cell::{Cell, RefCell};
@@ -161,7 +161,7 @@ impl<'o, 'c> Types<'o, 'c> {
             match &*objects.name_of_type(base)? {
                 "_asyncio.Task" => {
                     let (size, dict) = self.shape(base)?;
-                    return Ok(task_offsets(header, size, dict, self.debug).map_or(Kind::UnknownTask, Kind::Task));
+                    return Ok(self.task_offsets(header, size, dict).map_or(Kind::UnknownTask, Kind::Task));
                 }
                 "_asyncio.Future" => {
                     let (size, dict) = self.shape(base)?;
@@ -173,6 +173,18 @@ impl<'o, 'c> Types<'o, 'c> {
             }
         }
         Ok(kind)
+    }
+
+    /// The offsets for a task; where the target says some of them itself, these.
+    fn task_offsets(&self, header: u32, size: i64, dict: i64) -> Option<TaskOffsets> {
+        let mut offsets = task_offsets(header, size, dict)?;
+        if let Some(debug) = self.debug.filter(|debug| debug.task_size == offsets.size) {
+            offsets.name = Some(debug.name);
+            offsets.coro = debug.coro;
+            offsets.node = Some(debug.node);
+            offsets.future.awaited_by = Some((debug.awaited_by, debug.awaited_by_is_set));
+        }
+        Some(offsets)
     }
 
     /// `tp_basicsize` and `tp_dictoffset`.

@@ -141,6 +141,14 @@ fn events(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     Ok(())
 }
 
+/// Waits until nothing but a zombie is left of a process.
+fn wait_for_end(pid: i32) -> Outcome {
+    kernel::wait_until("the end", || {
+        let is_zombie = kernel::status(pid, pid, "State")?.starts_with('Z');
+        Ok(is_zombie && kernel::threads(pid)?.len() == 1)
+    })
+}
+
 /// What there is when the process ends after the first sample, or when waiting ends.
 fn ending(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     let mut target = start(interpreter, stage, &["stuck"])?;
@@ -151,10 +159,7 @@ fn ending(interpreter: &Interpreter, stage: &Stage) -> Outcome {
 
     let report = sampled(&mut target, 3, |target| {
         target.kill();
-        kernel::wait_until("the end", || {
-            let is_zombie = kernel::status(target.pid, target.pid, "State")?.starts_with('Z');
-            Ok(is_zombie && kernel::threads(target.pid)?.len() == 1)
-        })
+        wait_for_end(target.pid)
     })?;
     ensure!(report.samples.as_ref().is_some_and(|samples| samples.count == 1), "samples: {:?}", report.samples);
     let gone = report.problems.iter().any(|problem| problem.kind == ProblemKind::Gone);
@@ -167,7 +172,7 @@ fn ending(interpreter: &Interpreter, stage: &Stage) -> Outcome {
         true => Ok(()),
         false => {
             target.kill();
-            kernel::wait_until("the end", || Ok(kernel::status(target.pid, target.pid, "State")?.starts_with('Z')))
+            wait_for_end(target.pid)
         }
     })?;
     let motion = find(&report, "stuck")?.motion.clone().ok_or("no motion")?;

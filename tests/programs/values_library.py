@@ -180,22 +180,28 @@ def asyncio_things(same, other):
             same(barrier, asyncio.Barrier(3))
 
     loop.run_until_complete(fill())
-    Future, Task = asyncio.futures._PyFuture, asyncio.tasks._PyTask
-    pending, done, failed, cancelled = (Future(loop=loop) for _ in range(4))
-    done.set_result(["result"])
-    failed.set_exception(ValueError("failed"))
-    cancelled.cancel()
-    same(pending, done, failed, cancelled)
-
     async def work():
         pass
 
-    coroutine = work()
-    task = Task(coroutine, loop=loop)
-    name = "name=%r " % task.get_name() if hasattr(task, "get_name") else ""
-    shown = "<coroutine object %s at %s, created>" % (work.__qualname__, address(coroutine))
-    other(task, "<Task pending %scoro=%s>" % (name, shown))
-    keep.append(task)
+    # Written in Python, and in C.
+    kinds = [(asyncio.futures._PyFuture, asyncio.tasks._PyTask), (asyncio.futures._CFuture, asyncio.tasks._CTask)]
+    for Future, Task in kinds:
+        pending, done, failed, cancelled, nothing = (Future(loop=loop) for _ in range(5))
+        done.set_result(["result"])
+        failed.set_exception(ValueError("failed"))
+        cancelled.cancel()
+        nothing.set_result(None)
+        same(pending, done, failed, cancelled, nothing)
+        named, nameless = ((Task(coroutine, loop=loop), coroutine) for coroutine in (work(), work()))
+        keep.extend([named, nameless])
+        names = ["", ""]
+        if hasattr(Task, "get_name"):
+            first = named[0].get_name()
+            # The other's is the next; nobody has asked for it yet.
+            names = ["name=%r " % name for name in (first, "Task-%d" % (int(first[5:]) + 1))]
+        for (task, coroutine), name in zip((named, nameless), names):
+            shown = "<coroutine object %s at %s, created>" % (work.__qualname__, address(coroutine))
+            other(task, "<Task pending %scoro=%s>" % (name, shown))
 
 
 def futures(same, other):

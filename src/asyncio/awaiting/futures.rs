@@ -1,9 +1,9 @@
 //! State and callbacks of futures, those written in C and those written in Python.
 
 use super::Explainer;
-use crate::asyncio::offsets::FutureOffsets;
 use crate::asyncio::types::Kind;
 use crate::base::{Addr, Field, limits};
+use crate::cpython::layout::FutureOffsets;
 use crate::target::ReadError;
 
 /// `fut_state` of a future that is not done (`Modules/_asynciomodule.c`).

@@ -21,7 +21,8 @@ pub(super) fn seconds(left: f64) -> String {
     match left {
         ..=0.0 => "0 s".to_owned(),
         0.0..0.1 => format!("{left:.3} s"),
-        0.1..1000.0 => format!("{left:.1} s"),
+        // Never more than is left.
+        0.1..1000.0 => format!("{:.1} s", (left * 10.0).floor() / 10.0),
         _ => format!("{left:.0} s"),
     }
 }

@@ -7,10 +7,12 @@
 //!
 //! Field names with `|` give the names the same thing had in different versions, newest first.
 
+mod asyncio;
 mod offsets;
 mod table;
 mod tables;
 
+pub use asyncio::{Flag, FutureOffsets, TaskOffsets, at, future_offsets, task_offsets};
 pub use offsets::{MissingField, Offsets};
 pub use table::{Build, Table};
 pub use tables::TABLES;

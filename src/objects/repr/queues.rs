@@ -4,6 +4,7 @@ use super::Writer;
 use super::classes::must;
 use super::types::Type;
 use crate::base::{Addr, FieldValue};
+use crate::cpython::layout::{at, future_offsets, task_offsets};
 use crate::target::ReadError;
 use std::rc::Rc;
 
@@ -167,24 +168,83 @@ impl Writer<'_, '_> {
             Some(exception) if !self.is_none(exception)? => Some(exception),
             _ => None,
         };
-        let mut values: Vec<(Rc<str>, Addr)> = Vec::new();
-        values.extend(name.map(|name| ("name".into(), name)));
-        values.extend(coroutine.map(|coroutine| ("coro".into(), coroutine)));
-        if state == "finished" {
-            let result = result.filter(|_| exception.is_none());
-            values.extend(exception.map(|exception| ("exception".into(), exception)));
-            values.extend(result.map(|result| ("result".into(), result)));
-        }
+        let done = match exception {
+            Some(exception) => Some(("exception", exception)),
+            None => result.map(|result| ("result", result)),
+        };
+        let done = done.filter(|_| state == "finished");
+        let name = name.map(FutureName::Object);
+        self.write_future(object, ty, FutureParts { state, name, coroutine, done })
+    }
+
+    /// The same for those written in C (`FutureObj`, `TaskObj` in `Modules/_asynciomodule.c`).
+    pub(super) fn c_future(&mut self, object: Addr, ty: &Rc<Type>) -> Result<(), ReadError> {
+        let header = self.layout().object.size;
+        let dict = self.objects().field(ty.address, self.layout().type_object.tp_dictoffset)?;
+        let task = if ty.name() == "Task" { task_offsets(header, ty.basicsize, dict) } else { None };
+        let future = task.map(|task| task.future).or_else(|| future_offsets(header, ty.basicsize, dict));
+        let Some(future) = future else { return self.plain(object, ty) };
+        let len = usize::try_from(ty.basicsize).map_err(|_| ReadError::Invalid("future"))?;
+        let bytes = self.objects().bytes(object, len)?;
+        let pointer = |offset: u32| at::<Addr>(bytes.record(), offset).non_null();
+        let state = match at::<i32>(bytes.record(), future.state) {
+            0 => "pending",
+            1 => "cancelled",
+            2 => "finished",
+            _ => return Err(ReadError::Invalid("future")),
+        };
+        let exception = pointer(future.exception).map(|exception| ("exception", exception));
+        let done = exception.or(pointer(future.result).map(|result| ("result", result)));
+        let name = match task.and_then(|task| pointer(task.name?)) {
+            // Until somebody asks for it, the name that a task was not given is a number (3.12 on).
+            Some(name) if &*self.objects().type_name(name)? == "int" => {
+                Some(FutureName::Number(self.objects().int(name)?))
+            }
+            name => name.map(FutureName::Object),
+        };
+        let coroutine = task.and_then(|task| pointer(task.coro));
+        self.write_future(
+            object,
+            ty,
+            FutureParts { state, name, coroutine, done: done.filter(|_| state == "finished") },
+        )
+    }
+
+    fn write_future(&mut self, object: Addr, ty: &Rc<Type>, parts: FutureParts) -> Result<(), ReadError> {
+        let FutureParts { state, name, coroutine, done } = parts;
         self.nested(object, &format!("<{} {state}>", ty.name()), |writer| {
             writer.push("<");
             writer.push_name(ty.name());
             writer.push(&format!(" {state}"));
-            for (name, value) in &values {
+            match name {
+                Some(FutureName::Number(number)) => writer.push(&format!(" name='Task-{number}'")),
+                Some(FutureName::Object(name)) => {
+                    writer.push(" name=");
+                    writer.object(name);
+                }
+                None => {}
+            }
+            for (name, value) in coroutine.map(|coroutine| ("coro", coroutine)).into_iter().chain(done) {
                 writer.push(&format!(" {name}="));
-                writer.object(*value);
+                writer.object(value);
             }
             writer.push(">");
             Ok(())
         })
     }
+}
+
+/// What is shown of a future or task of asyncio.
+struct FutureParts {
+    state: &'static str,
+    name: Option<FutureName>,
+    coroutine: Option<Addr>,
+    /// What became of it.
+    done: Option<(&'static str, Addr)>,
+}
+
+/// A task's name: a `str`, or the number in `Task-7`.
+enum FutureName {
+    Object(Addr),
+    Number(i128),
 }

@@ -224,6 +224,7 @@ impl Writer<'_, '_> {
             "_thread.RLock" => self.rlock(object, ty),
             "_multiprocessing.SemLock" => self.process_lock(object, ty),
             "_queue.SimpleQueue" => self.simple_queue(object, ty),
+            "_asyncio.Future" | "_asyncio.Task" => self.c_future(object, ty),
             "generator" | "coroutine" | "async_generator" => self.generator(object, name),
             "mappingproxy" => self.proxy(object),
             "types.SimpleNamespace" => self.namespace(object),

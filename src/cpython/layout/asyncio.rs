@@ -7,61 +7,63 @@
 //! has one.
 
 use crate::base::{Field, FieldValue, Record};
-use crate::cpython::AsyncioDebug;
 
 /// A flag in a byte. Before 3.13 flags are `int`s, of which this is the lowest byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Flag {
+pub struct Flag {
     offset: u32,
     mask: u8,
 }
 
 impl Flag {
-    pub(super) fn is_set(self, record: Record<'_>) -> bool {
+    /// Whether it is set in these bytes of the object.
+    pub fn is_set(self, record: Record<'_>) -> bool {
         record.get(Field::<u8>::new(self.offset)).is_some_and(|byte| byte & self.mask != 0)
     }
 }
 
 /// Offsets of a future's fields in bytes, from the start of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FutureOffsets {
+pub struct FutureOffsets {
     /// Its event loop.
-    pub(super) event_loop: u32,
+    pub event_loop: u32,
     /// Its first callback.
-    pub(super) callback0: u32,
+    pub callback0: u32,
     /// The others: a list of pairs of callback and context, or NULL.
-    pub(super) callbacks: u32,
+    pub callbacks: u32,
     /// Its exception.
-    pub(super) exception: u32,
+    pub exception: u32,
+    /// Its result.
+    pub result: u32,
     /// Where it was created, in debug mode.
-    pub(super) source_traceback: u32,
+    pub source_traceback: u32,
     /// `fut_state`, an `enum`: 0 pending, 1 cancelled, 2 finished.
-    pub(super) state: u32,
+    pub state: u32,
     /// Its exception was not asked for.
-    pub(super) log_traceback: Flag,
+    pub log_traceback: Flag,
     /// Who awaits it, and whether that is a set; from 3.14 on.
-    pub(super) awaited_by: Option<(u32, u32)>,
+    pub awaited_by: Option<(u32, u32)>,
 }
 
 /// Offsets of a task's fields in bytes, from the start of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TaskOffsets {
+pub struct TaskOffsets {
     /// What it has of a future.
-    pub(super) future: FutureOffsets,
+    pub future: FutureOffsets,
     /// It will be cancelled.
-    pub(super) must_cancel: Flag,
+    pub must_cancel: Flag,
     /// How often that was asked for; from 3.11 on.
-    pub(super) cancel_requests: Option<u32>,
+    pub cancel_requests: Option<u32>,
     /// What it waits for.
-    pub(super) waiter: u32,
+    pub waiter: u32,
     /// Its coroutine.
-    pub(super) coro: u32,
+    pub coro: u32,
     /// Its name; from 3.8 on.
-    pub(super) name: Option<u32>,
+    pub name: Option<u32>,
     /// By what it is linked into a list; from 3.14 on.
-    pub(super) node: Option<u32>,
+    pub node: Option<u32>,
     /// Bytes of a task.
-    pub(super) size: u32,
+    pub size: u32,
 }
 
 /// One shape of the two structures; offsets count from the end of the object header.
@@ -192,24 +194,17 @@ fn shape(header: u32, size: i64, dict: i64) -> Option<(u32, Option<u32>)> {
 }
 
 /// The offsets for a `_asyncio.Future` with these `tp_basicsize` and `tp_dictoffset`; `None` for an unknown one.
-pub(super) fn future_offsets(header: u32, size: i64, dict: i64) -> Option<FutureOffsets> {
+pub fn future_offsets(header: u32, size: i64, dict: i64) -> Option<FutureOffsets> {
     let (size, dict) = shape(header, size, dict)?;
     let row = ROWS.iter().find(|row| row.future_size == size && row.dict == dict)?;
     Some(row.future(header))
 }
 
 /// The offsets for a `_asyncio.Task` with these `tp_basicsize` and `tp_dictoffset`; `None` for an unknown one.
-pub(super) fn task_offsets(header: u32, size: i64, dict: i64, debug: Option<AsyncioDebug>) -> Option<TaskOffsets> {
+pub fn task_offsets(header: u32, size: i64, dict: i64) -> Option<TaskOffsets> {
     let (behind, dict) = shape(header, size, dict)?;
     let row = ROWS.iter().find(|row| row.size == behind && row.dict == dict)?;
-    let mut offsets = row.task(header);
-    if let Some(debug) = debug.filter(|debug| debug.task_size == offsets.size) {
-        offsets.name = Some(debug.name);
-        offsets.coro = debug.coro;
-        offsets.node = Some(debug.node);
-        offsets.future.awaited_by = Some((debug.awaited_by, debug.awaited_by_is_set));
-    }
-    Some(offsets)
+    Some(row.task(header))
 }
 
 impl Row {
@@ -219,6 +214,8 @@ impl Row {
             callback0: header + 8,
             callbacks: header + 24,
             exception: header + 32,
+            // Right before it in every version.
+            result: header + self.source_traceback - 8,
             source_traceback: header + self.source_traceback,
             state: header + self.state,
             log_traceback: flag(header, self.log_traceback),
@@ -245,7 +242,7 @@ fn flag(header: u32, (offset, mask): (u32, u8)) -> Flag {
 }
 
 /// A field at an offset.
-pub(super) fn at<T: FieldValue + Default>(record: Record<'_>, offset: u32) -> T {
+pub fn at<T: FieldValue + Default>(record: Record<'_>, offset: u32) -> T {
     record.get(Field::new(offset)).unwrap_or_default()
 }
 
@@ -263,7 +260,7 @@ mod tests {
 
     #[test]
     fn sizes_that_were_seen_choose_the_row_of_their_version() {
-        let waiter = |header, size, dict| task_offsets(header, size, dict, None).map(|task| task.waiter);
+        let waiter = |header, size, dict| task_offsets(header, size, dict).map(|task| task.waiter);
         assert_eq!(waiter(16, 136, 88), Some(104), "3.7.16");
         assert_eq!(waiter(32, 152, 104), Some(120), "3.7 with Py_TRACE_REFS");
         assert_eq!(waiter(16, 144, 88), Some(104), "3.8.18");
