@@ -48,11 +48,11 @@ pub(super) struct StackArgs {
     #[arg(long, conflicts_with = "format")]
     pub(super) json: bool,
 
-    /// Read the Python processes below it, too: its children, their children and so on
+    /// Read the Python processes below it, too: its children, their children and so on. Not together with --samples
     #[arg(long, conflicts_with = "samples")]
     pub(super) subprocesses: bool,
 
-    /// Take so many samples and tell threads that move from threads that are stuck; the last sample is shown. Ctrl-C between
+    /// Take so many samples, two at least, and tell threads that move from threads that are stuck; the last sample is shown. Ctrl-C between
     /// two samples ends early, with what there is
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
     pub(super) samples: Option<u32>,

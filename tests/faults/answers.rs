@@ -150,9 +150,14 @@ fn help_and_version() -> Outcome {
 /// A selection that fits no thread is not an empty success.
 fn no_such_thread() -> Outcome {
     let target = start(&["plain.py"])?;
-    let answer = attach::stack(target.pid, &["--thread", "no such thread"])?;
-    answer.ensure_code(&[1, 2, 4])?;
-    answer.ensure_said("no such python thread")
+    // Nor is one that fits beside one that does not.
+    for also in [&[][..], &["--thread", "MainThread"]] {
+        let answer = attach::stack(target.pid, &[also, &["--thread", "no such thread"]].concat())?;
+        answer.ensure_code(&[1])?;
+        answer.ensure_said("no python thread \"no such thread\"; there are \"mainthread\"")?;
+        ensure!(answer.stdout.is_empty(), "{answer}");
+    }
+    Ok(())
 }
 
 /// Runs pyattach with its standard output going there.

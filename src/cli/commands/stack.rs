@@ -17,6 +17,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Names of threads that are offered instead of one that is not there.
+const NAMES: usize = 20;
 /// Longest time for reading source files: they may lie on a file system that hangs.
 pub(super) const SOURCE_TIME: Duration = Duration::from_secs(3);
 
@@ -52,6 +54,7 @@ pub(in crate::cli) fn stack(args: &StackArgs, out: &mut dyn Write) -> Result<Exi
         Err(StackError::Process(error @ OsError::Denied { .. })) => return Err(without_memory(error, args, out)),
         report => report?,
     };
+    each_is_there(&report, args)?;
     select(&mut report, args)?;
     let exit = if report.is_complete() { Exit::Complete } else { Exit::Partial };
     let report = Arc::new(report);
@@ -130,13 +133,42 @@ pub(super) fn select(report: &mut StackReport, args: &StackArgs) -> Result<(), F
     }
 }
 
+/// One of several names that is mistyped must not go unnoticed.
+fn each_is_there(report: &StackReport, args: &StackArgs) -> Result<(), Failure> {
+    let is_there = |wanted: &&String| {
+        let mut ended = report.samples.iter().flat_map(|samples| &samples.ended);
+        report.threads.iter().any(|thread| is_called(thread, wanted))
+            || ended.any(|ended| is_id(wanted, &ended.ident, [ended.tid, None], ended.name.as_deref()))
+    };
+    match args.thread.iter().find(|wanted| !is_there(wanted)) {
+        Some(missing) => {
+            let names = report.threads.iter().filter_map(|thread| thread.name.clone()).collect();
+            Err(Failure::nothing_matches(no_such_thread(args.pid, missing, names)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What threads there are instead of the one asked for.
+fn no_such_thread(pid: i32, wanted: &str, mut names: Vec<String>) -> String {
+    names.sort();
+    names.dedup();
+    let others = names.len().saturating_sub(NAMES);
+    let mut names: Vec<String> = names.iter().take(NAMES).map(|name| format!("\"{}\"", display_safe(name))).collect();
+    names.extend((others > 0).then(|| format!("{others} more")));
+    let there = if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) };
+    format!("process {pid} has no Python thread \"{}\"{there}", display_safe(wanted))
+}
+
 /// Not all threads are asked for.
 pub(super) fn is_selection(args: &StackArgs) -> bool {
     !args.thread.is_empty() || args.main
 }
 
+/// By name also as the report shows it, without what a terminal would take for commands.
 fn is_called(thread: &Thread, wanted: &str) -> bool {
-    is_id(wanted, &thread.ident, [thread.tid, thread.ns_tid], thread.name.as_deref())
+    thread.name.as_deref().is_some_and(|name| *display_safe(name) == *wanted)
+        || is_id(wanted, &thread.ident, [thread.tid, thread.ns_tid], thread.name.as_deref())
 }
 
 fn is_id(wanted: &str, ident: &str, tids: [Option<i32>; 2], name: Option<&str>) -> bool {
