@@ -1,5 +1,6 @@
 //! Reads what a running CPython process is doing, from outside: no code runs in it, nothing is written to it, and it is
-//! stopped only where there is no other way to be right, usually for less than a millisecond.
+//! stopped only where there is no other way to be right, usually for less than a millisecond. The one exception is
+//! [`inject`], which runs a script inside at a safe point, and only where that is asked for.
 //!
 //! ```no_run
 //! use pyattach::report::{StackOptions, stack};
@@ -17,7 +18,7 @@
 //! [`report::stack`] does everything; the layers below can be used by themselves. Data flows one way:
 //!
 //! ```text
-//! PID ─► os (reach it) ─► elf (what is mapped) ─► cpython (where things lie) ─► interp (what is going on) ─► report (say it)
+//! PID ─► os (reach it) ─► elf (what is mapped) ─► cpython (where things lie) ─► interp, asyncio (what is going on) ─► report (say it)
 //!                               target (memory, read once) ─► objects (str, dict, …) ──┘
 //! ```
 //!
