@@ -4,6 +4,7 @@
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 use std::time::{Duration, Instant};
 
@@ -65,10 +66,9 @@ pub fn wait_for_interrupt(limit: Duration) -> bool {
     let end = Instant::now() + limit;
     let interrupted = loop {
         let left = end.saturating_duration_since(Instant::now());
-        let time =
-            libc::timespec { tv_sec: left.as_secs() as libc::time_t, tv_nsec: left.subsec_nanos() as libc::c_long };
+        let time = TimeSpec::from_duration(left);
         // SAFETY: both pointers are to values that live through the call; a null siginfo is allowed (sigtimedwait(2)).
-        let signal = unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), &time) };
+        let signal = unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), time.as_ref()) };
         match signal {
             libc::SIGINT => break true,
             _ if left.is_zero() => break false,
@@ -114,8 +114,14 @@ pub(super) fn set_signal_mask(tid: Pid, mask: u64) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
-const PTRACE_GETSIGMASK: libc::c_uint = 0x420a;
-const PTRACE_SETSIGMASK: libc::c_uint = 0x420b;
+/// The type of a request, which differs between C libraries.
+#[cfg(target_env = "musl")]
+type PtraceRequest = libc::c_int;
+#[cfg(not(target_env = "musl"))]
+type PtraceRequest = libc::c_uint;
+
+const PTRACE_GETSIGMASK: PtraceRequest = 0x420a;
+const PTRACE_SETSIGMASK: PtraceRequest = 0x420b;
 
 /// Lets a stopped thread run on, still traced, with a signal (0: none): to the next boundary of a system call, or until
 /// something else stops it.
