@@ -12,7 +12,8 @@ fn is_plain(c: char) -> bool {
 
 /// True when [`display_safe`] would leave the text as it is.
 pub fn is_safe(text: &str) -> bool {
-    text.chars().all(is_plain)
+    // Nearly all text is ASCII, which needs no decoding.
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) || text.chars().all(is_plain)
 }
 
 /// The text with everything that could drive a terminal written as an escape sequence of Python's (`\x1b`, `\u202e`).

@@ -4,17 +4,17 @@ use crate::base::limits;
 use crate::os::open_as_seen_by;
 use std::collections::HashMap;
 use std::io::Read;
-use std::rc::Rc;
+use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 /// How far the two clocks that file times and start times come from can be apart: a tick of each.
 const CLOCK_SLACK: Duration = Duration::from_millis(50);
 
 /// A line of source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceLine {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceLine<'f> {
     /// The line as it is, without its end.
-    pub text: String,
+    pub text: &'f str,
     /// The file was changed after the process had started, so this may not be what it runs.
     pub changed: bool,
 }
@@ -23,11 +23,12 @@ pub struct SourceLine {
 pub struct SourceFiles {
     pid: i32,
     started: Option<SystemTime>,
-    files: HashMap<String, Option<Rc<SourceFile>>>,
+    files: HashMap<String, Option<SourceFile>>,
 }
 
 struct SourceFile {
-    lines: Vec<String>,
+    text: String,
+    lines: Vec<Range<usize>>,
     changed: bool,
 }
 
@@ -38,19 +39,14 @@ impl SourceFiles {
     }
 
     /// A line, counted from 1; `None` when the file is not there or has no such line.
-    pub fn line(&mut self, file: &str, line: i32) -> Option<SourceLine> {
-        let source = self.file(file)?;
-        let index = usize::try_from(line).ok()?.checked_sub(1)?;
-        Some(SourceLine { text: source.lines.get(index)?.clone(), changed: source.changed })
-    }
-
-    fn file(&mut self, name: &str) -> Option<Rc<SourceFile>> {
-        if let Some(known) = self.files.get(name) {
-            return known.clone();
+    pub fn line(&mut self, file: &str, line: i32) -> Option<SourceLine<'_>> {
+        if !self.files.contains_key(file) {
+            self.files.insert(file.to_owned(), self.read(file));
         }
-        let file = self.read(name).map(Rc::new);
-        self.files.insert(name.to_owned(), file.clone());
-        file
+        let source = self.files.get(file)?.as_ref()?;
+        let index = usize::try_from(line).ok()?.checked_sub(1)?;
+        let text = source.text.get(source.lines.get(index)?.clone())?;
+        Some(SourceLine { text: text.trim_end_matches('\r'), changed: source.changed })
     }
 
     fn read(&self, name: &str) -> Option<SourceFile> {
@@ -66,7 +62,14 @@ impl SourceFiles {
         let mut bytes = Vec::new();
         file.take(limits::SOURCE_BYTES).read_to_end(&mut bytes).ok()?;
         let changed = matches!((metadata.modified(), self.started), (Ok(modified), Some(started)) if modified > started + CLOCK_SLACK);
-        let text = String::from_utf8_lossy(&bytes);
-        Some(SourceFile { lines: text.split('\n').map(|l| l.trim_end_matches('\r').to_owned()).collect(), changed })
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let mut start = 0;
+        let lines = text.split('\n').map(|line| {
+            let range = start..start + line.len();
+            start = range.end + 1;
+            range
+        });
+        let lines = lines.collect();
+        Some(SourceFile { text, lines, changed })
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn with_sources(traceback: &str, script: &Script, files: Option<&mut 
             (true, _) => number.checked_sub(1).and_then(|index| lines.get(index)).map(|line| (*line).to_owned()),
             (false, Some(files)) if count < LOOKED_UP => {
                 let line = i32::try_from(number).ok().and_then(|number| files.line(file, number));
-                line.filter(|line| !line.changed).map(|line| line.text)
+                line.filter(|line| !line.changed).map(|line| line.text.to_owned())
             }
             _ => None,
         };

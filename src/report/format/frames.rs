@@ -1,34 +1,61 @@
 //! One frame as text: the line of a Python traceback, its source, and carets under the expression being evaluated.
 
 use crate::base::display_safe;
-use crate::report::model::{Frame, Local};
+use crate::report::model::Frame;
 use crate::report::source::SourceLine;
 
-/// The `File …` line.
-pub(super) fn head(frame: &Frame) -> String {
-    let file = display_safe(&frame.file);
-    let function = display_safe(&frame.function);
-    match frame.line {
-        Some(line) => format!("  File \"{file}\", line {line}, in {function}"),
-        None => format!("  File \"{file}\", in {function} (no line)"),
+/// How frames are written.
+#[derive(Clone, Copy, Default)]
+pub(super) struct FrameStyle {
+    /// Stands before each line.
+    pub(super) indent: &'static str,
+    /// Colours.
+    pub(super) color: bool,
+}
+
+/// Appends the lines of a frame: where it is, its source when there is some, its local variables.
+///
+/// There may be thousands, so pieces are appended one by one: formatting them takes several times as long.
+pub(super) fn push_frame(to: &mut String, frame: &Frame, line: Option<SourceLine<'_>>, style: FrameStyle) {
+    push_head(to, frame, style.indent);
+    if let Some(line) = line {
+        push_source(to, frame, line, style);
+    }
+    for local in frame.locals.iter().flatten() {
+        push(to, &[style.indent, "      ", &display_safe(&local.name), " = ", &display_safe(&local.repr), "\n"]);
     }
 }
 
-/// The source line and the line of carets under it, both indented; no carets when they would cover all of it.
-pub(super) fn source(frame: &Frame, line: &SourceLine) -> (String, Option<String>) {
+fn push(to: &mut String, pieces: &[&str]) {
+    pieces.iter().for_each(|piece| to.push_str(piece));
+}
+
+fn push_head(to: &mut String, frame: &Frame, indent: &str) {
+    let file = display_safe(&frame.file);
+    let function = display_safe(&frame.function);
+    match frame.line {
+        Some(line) => push(to, &[indent, "  File \"", &file, "\", line ", &line.to_string(), ", in ", &function, "\n"]),
+        None => push(to, &[indent, "  File \"", &file, "\", in ", &function, " (no line)\n"]),
+    }
+}
+
+/// The source line, and one of carets under it unless they would cover all of it.
+fn push_source(to: &mut String, frame: &Frame, line: SourceLine<'_>, style: FrameStyle) {
+    let (dim, mark, plain) = if style.color { ("\x1b[2m", "\x1b[31m", "\x1b[0m") } else { ("", "", "") };
+    let changed = if line.changed { "   # changed after the process started" } else { "" };
     let text = line.text.trim_end();
     let code = text.trim_start();
-    let shown = format!("    {}", display_safe(code));
-    (shown, carets(frame, text, text.len() - code.len()))
+    push(to, &[style.indent, "    ", &display_safe(code), dim, changed, plain, "\n"]);
+    let carets = carets(frame, text, text.len() - code.len()).filter(|_| !line.changed);
+    if let Some((before, marked)) = carets {
+        push(to, &[style.indent, "    ", mark]);
+        to.extend(std::iter::repeat_n(' ', before).chain(std::iter::repeat_n('^', marked)));
+        push(to, &[plain, "\n"]);
+    }
 }
 
-/// `name = value` of each local variable, indented below the source.
-pub(super) fn locals(frame: &Frame) -> impl Iterator<Item = String> {
-    let line = |local: &Local| format!("      {} = {}", display_safe(&local.name), display_safe(&local.repr));
-    frame.locals.iter().flatten().map(line)
-}
-
-fn carets(frame: &Frame, text: &str, indent: usize) -> Option<String> {
+/// How many columns stand before the carets, and how many carets.
+fn carets(frame: &Frame, text: &str, indent: usize) -> Option<(usize, usize)> {
     let start = usize::try_from(frame.column?).ok()?;
     let end = match frame.end_line == frame.line {
         true => usize::try_from(frame.end_column?).ok()?.min(text.len()),
@@ -40,7 +67,7 @@ fn carets(frame: &Frame, text: &str, indent: usize) -> Option<String> {
         return None;
     }
     let width = |s: &str| display_safe(s).chars().map(columns).sum::<usize>();
-    Some(format!("    {}{}", " ".repeat(width(before)), "^".repeat(width(marked))))
+    Some((width(before), width(marked)))
 }
 
 /// Columns a terminal gives a character: two for the wide ones of East Asia and pictographs, none for combining marks.
@@ -80,21 +107,22 @@ mod tests {
         }
     }
 
-    fn shown(text: &str, column: i32, end_column: i32) -> (String, Option<String>) {
-        source(&frame(column, end_column), &SourceLine { text: text.into(), changed: false })
+    fn shown(text: &str, column: i32, end_column: i32) -> Vec<String> {
+        let mut shown = String::new();
+        let line = SourceLine { text, changed: false };
+        push_source(&mut shown, &frame(column, end_column), line, FrameStyle::default());
+        shown.lines().map(str::to_owned).collect()
     }
 
     #[test]
     fn carets_stand_under_the_expression() {
-        let (line, carets) = shown("    x = f(1) + g", 8, 12);
-        assert_eq!(line, "    x = f(1) + g");
-        assert_eq!(carets.as_deref(), Some("        ^^^^"));
+        assert_eq!(shown("    x = f(1) + g", 8, 12), ["    x = f(1) + g", "        ^^^^"]);
     }
 
     #[test]
     fn columns_count_bytes_and_carets_count_what_is_seen() {
-        assert_eq!(shown("é = 名(x)", 5, 11).1.as_deref(), Some("        ^^^^^"));
-        assert_eq!(shown("f(x)", 0, 4).1, None);
-        assert_eq!(shown("é", 1, 2).1, None);
+        assert_eq!(shown("é = 名(x)", 5, 11), ["    é = 名(x)", "        ^^^^^"]);
+        assert_eq!(shown("f(x)", 0, 4), ["    f(x)"]);
+        assert_eq!(shown("é", 1, 2), ["    é"]);
     }
 }

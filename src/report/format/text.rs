@@ -1,7 +1,8 @@
 //! The report for people: like Python's tracebacks, one a thread.
 
 use super::fold::{Item, fold, items};
-use super::{event_loops, frames, motion, waits};
+use super::frames::{FrameStyle, push_frame};
+use super::{event_loops, motion, waits};
 use crate::base::{Problem, ProblemKind, display_safe};
 use crate::report::model::{ProcessReport, PythonReport, SnapshotMode, SnapshotReport, StackReport, Thread};
 use crate::report::source::SourceFiles;
@@ -25,6 +26,8 @@ pub struct TextOptions<'s> {
 
 /// Names listed of threads that are shown as one.
 const NAMES_SHOWN: usize = 8;
+/// Bytes of frames that are collected before they are written.
+const WRITTEN_AT_ONCE: usize = 16 << 10;
 
 /// Writes the report.
 pub fn write_text(out: &mut dyn Write, report: &StackReport, options: &mut TextOptions<'_>) -> io::Result<()> {
@@ -222,42 +225,26 @@ fn write_frames(out: &mut dyn Write, thread: &Thread, options: &mut TextOptions<
             }
         }
     }
+    let style = FrameStyle { indent: "", color: options.color };
+    let mut text = String::new();
     for item in shown {
+        if text.len() > WRITTEN_AT_ONCE {
+            out.write_all(text.as_bytes())?;
+            text.clear();
+        }
         match item {
-            Item::Frame(frame) => write_frame(out, frame, options)?,
-            Item::Repeated(1) => writeln!(out, "  [the same frame once more]")?,
-            Item::Repeated(times) => writeln!(out, "  [the same frame {times} more times]")?,
-            Item::Elided(frames) => writeln!(out, "  [{frames} frames not shown; --max-frames 0 shows all]")?,
+            Item::Frame(frame) => {
+                let line = frame.line.and_then(|line| options.sources.as_mut()?.line(&frame.file, line));
+                push_frame(&mut text, frame, line, style);
+            }
+            Item::Repeated(1) => text.push_str("  [the same frame once more]\n"),
+            Item::Repeated(times) => text.push_str(&format!("  [the same frame {times} more times]\n")),
+            Item::Elided(frames) => {
+                text.push_str(&format!("  [{frames} frames not shown; --max-frames 0 shows all]\n"));
+            }
         }
     }
-    Ok(())
-}
-
-fn write_frame(
-    out: &mut dyn Write,
-    frame: &crate::report::model::Frame,
-    options: &mut TextOptions<'_>,
-) -> io::Result<()> {
-    writeln!(out, "{}", frames::head(frame))?;
-    write_source(out, frame, options)?;
-    frames::locals(frame).try_for_each(|line| writeln!(out, "{line}"))
-}
-
-fn write_source(
-    out: &mut dyn Write,
-    frame: &crate::report::model::Frame,
-    options: &mut TextOptions<'_>,
-) -> io::Result<()> {
-    let line = frame.line.and_then(|line| options.sources.as_mut()?.line(&frame.file, line));
-    let Some(line) = line else { return Ok(()) };
-    let (source, carets) = frames::source(frame, &line);
-    let (dim, mark, plain) = if options.color { ("\x1b[2m", "\x1b[31m", "\x1b[0m") } else { ("", "", "") };
-    let changed = if line.changed { "   # changed after the process started" } else { "" };
-    writeln!(out, "{source}{dim}{changed}{plain}")?;
-    match carets.filter(|_| !line.changed) {
-        Some(carets) => writeln!(out, "{mark}{carets}{plain}"),
-        None => Ok(()),
-    }
+    out.write_all(text.as_bytes())
 }
 
 fn write_native(out: &mut dyn Write, report: &StackReport) -> io::Result<()> {

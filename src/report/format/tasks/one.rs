@@ -2,8 +2,7 @@
 
 use super::{Printer, words};
 use crate::base::display_safe;
-use crate::report::format::frames;
-use crate::report::model::Frame;
+use crate::report::format::frames::{FrameStyle, push_frame};
 use crate::report::source::SourceFiles;
 use crate::report::tasks::{ObjectId, Task, TaskState};
 use std::io::{self, Write};
@@ -52,9 +51,13 @@ fn write_task(
     if hidden > 0 {
         writeln!(out, "  [{hidden} outer frames not shown; --json has all]")?;
     }
+    let style = FrameStyle { indent: "  ", color: false };
+    let mut stack = String::new();
     for frame in task.coroutine_stack.iter().take(FRAMES_SHOWN).rev() {
-        write_frame(out, frame, sources.as_deref_mut())?;
+        let line = frame.line.and_then(|line| sources.as_mut()?.line(&frame.file, line));
+        push_frame(&mut stack, frame, line, style);
     }
+    out.write_all(stack.as_bytes())?;
     write_standing(out, printer, task)?;
     if !task.created_at.is_empty() {
         writeln!(out, "  Created (most recent call last):")?;
@@ -75,19 +78,6 @@ fn write_loop(out: &mut dyn Write, printer: &Printer<'_>, task: &Task) -> io::Re
     match event_loop.and_then(|each| each.thread.as_ref()) {
         Some(thread) => writeln!(out, "  Loop: {id} in {}", words::thread(thread)),
         None => writeln!(out, "  Loop: {id}"),
-    }
-}
-
-fn write_frame(out: &mut dyn Write, frame: &Frame, sources: Option<&mut SourceFiles>) -> io::Result<()> {
-    writeln!(out, "  {}", frames::head(frame))?;
-    let line = frame.line.and_then(|line| sources?.line(&frame.file, line));
-    let Some(line) = line else { return Ok(()) };
-    let (source, carets) = frames::source(frame, &line);
-    let changed = if line.changed { "   # changed after the process started" } else { "" };
-    writeln!(out, "  {source}{changed}")?;
-    match carets.filter(|_| !line.changed) {
-        Some(carets) => writeln!(out, "  {carets}"),
-        None => Ok(()),
     }
 }
 
