@@ -6,7 +6,6 @@ use crate::base::{FieldValue, limits};
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::sym::Symtab;
 use goblin::elf64::sym::SIZEOF_SYM;
-use std::collections::HashMap;
 
 const CTX: Ctx = Ctx { container: Container::Big, le: Endian::Little };
 /// Bytes read at once: whole symbols.
@@ -42,7 +41,9 @@ pub(super) fn find(
         let piece = reader.read_at(symbols.at.checked_add(start)?, PIECE.min(len - start) as usize)?;
         for entry in piece.chunks_exact(SIZEOF_SYM) {
             // The name comes first (`Elf64_Sym` in `elf.h`).
-            let Some(which) = i32::from_bytes(entry).and_then(|name| places.get(&(name as u32))) else { continue };
+            let Some(name) = i32::from_bytes(entry).map(|name| name as u32) else { continue };
+            let Ok(place) = places.binary_search_by_key(&name, |(place, _)| *place) else { continue };
+            let Some((_, which)) = places.get(place) else { continue };
             let symbol = Symtab::parse(entry, 0, 1, CTX).ok().and_then(|table| table.get(0));
             if let (Some(slot @ None), Some(symbol)) = (found.get_mut(*which), symbol)
                 && symbol.st_shndx != 0
@@ -55,9 +56,11 @@ pub(super) fn find(
     Some(())
 }
 
-/// Where names are in a table of strings, with their places among `names`. A name may be the end of a longer one.
-fn places(reader: &dyn ReadAt, strings: Part, names: &[&str]) -> Option<HashMap<u32, usize>> {
-    let mut places = HashMap::new();
+/// Where names are in a table of strings, in its order, with their places among `names`. A name may be the end of a longer one.
+fn places(reader: &dyn ReadAt, strings: Part, names: &[&str]) -> Option<Vec<(u32, usize)>> {
+    let mut places = Vec::new();
+    let is_end =
+        |before: &[u8], name: &str| before.last() == name.as_bytes().last() && before.ends_with(name.as_bytes());
     for start in (0..strings.len).step_by(PIECE as usize) {
         if places.len() >= PLACES {
             break;
@@ -69,12 +72,14 @@ fn places(reader: &dyn ReadAt, strings: Part, names: &[&str]) -> Option<HashMap<
         let ends = piece.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(end, _)| end);
         for end in ends.filter(|end| from + *end as u64 >= start) {
             let before = piece.get(..end).unwrap_or_default();
-            for (which, name) in names.iter().enumerate().filter(|(_, name)| before.ends_with(name.as_bytes())) {
+            for (which, name) in names.iter().enumerate().filter(|(_, name)| is_end(before, name)) {
                 let place = from + (end - name.len()) as u64;
                 places.extend(u32::try_from(place).map(|place| (place, which)));
             }
         }
     }
+    // Those that end at one place begin in the order of their lengths.
+    places.sort_unstable();
     Some(places)
 }
 

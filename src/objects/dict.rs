@@ -259,10 +259,7 @@ impl Objects<'_> {
         if let Some(text) = self.key_texts.borrow().get(&object) {
             return Ok(text.clone());
         }
-        let text = match &*self.type_name(object)? {
-            "str" if self.field(object, self.layout.unicode.length)? <= KEY_CHARS => Some(Rc::from(self.str(object)?)),
-            _ => None,
-        };
+        let text = self.short_str(object, KEY_CHARS)?.map(Rc::from);
         self.key_texts.borrow_mut().insert(object, text.clone());
         Ok(text)
     }

@@ -23,6 +23,21 @@ impl Objects<'_> {
         }
     }
 
+    /// The text of an object if it is a `str` of at most so many code points.
+    pub(super) fn short_str(&self, object: Addr, chars: i64) -> Result<Option<String>, ReadError> {
+        let beginning = match self.beginning(object) {
+            // What is no string may be shorter than one, and lie before unmapped memory.
+            Err(error) if error != ReadError::Deferred && &*self.type_name(object)? != "str" => return Ok(None),
+            beginning => beginning?,
+        };
+        let ty = beginning.record().get(self.layout.object.ob_type).ok_or(ReadError::Unmapped)?;
+        let length = beginning.record().get(self.layout.unicode.length).ok_or(ReadError::Unmapped)?;
+        match &*self.name_of_type(ty)? == "str" && length <= chars {
+            true => self.text(object, &beginning).map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// What to prefetch before many strings are read.
     pub fn str_extent(object: Addr) -> Extent {
         // Within the object's own page, so that a short string before unmapped memory is still read.
