@@ -3,7 +3,7 @@
 use super::model::Frame;
 use crate::base::AddrHashing;
 use serde::Serializer;
-use serde::ser::Error;
+use serde::ser::{Error, SerializeSeq};
 use serde_json::value::{RawValue, to_raw_value};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -35,11 +35,18 @@ pub(super) fn with_shared_frames<T>(write: impl FnOnce() -> T) -> T {
 pub(super) fn serialize<S: Serializer>(frames: &[Arc<Frame>], serializer: S) -> Result<S::Ok, S::Error> {
     WRITTEN.with_borrow_mut(|written| {
         let Some(written) = written else { return serializer.collect_seq(frames) };
+        let mut sequence = serializer.serialize_seq(Some(frames.len()))?;
         for frame in frames {
-            if let Entry::Vacant(entry) = written.entry(Arc::as_ptr(frame).addr()) {
-                entry.insert(to_raw_value(&**frame).map_err(S::Error::custom)?);
+            if Arc::strong_count(frame) == 1 {
+                sequence.serialize_element(frame)?;
+                continue;
             }
+            let text = match written.entry(Arc::as_ptr(frame).addr()) {
+                Entry::Vacant(entry) => entry.insert(to_raw_value(&**frame).map_err(S::Error::custom)?),
+                Entry::Occupied(entry) => entry.into_mut(),
+            };
+            sequence.serialize_element(text)?;
         }
-        serializer.collect_seq(frames.iter().filter_map(|frame| written.get(&Arc::as_ptr(frame).addr())))
+        sequence.end()
     })
 }

@@ -11,6 +11,7 @@ mod pyspy;
 mod refused;
 mod tasks;
 mod text;
+mod tokens;
 mod waits;
 
 pub use doctor::write_doctor;
@@ -23,15 +24,14 @@ pub use text::{TextOptions, write_text};
 
 use super::shared::with_shared_frames;
 use serde::Serialize;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
+use tokens::TokenBuffer;
 
 /// Writes the report as one JSON document.
 pub fn write_json(out: &mut dyn Write, report: &impl Serialize) -> io::Result<()> {
     // The buffer takes tokens without a call through `dyn`, and large reports need no memory of their size.
-    let mut buffer = BufWriter::with_capacity(BUFFER_BYTES, out);
+    let mut buffer = TokenBuffer::new(out);
     with_shared_frames(|| serde_json::to_writer(&mut buffer, report)).map_err(io::Error::from)?;
     buffer.write_all(b"\n")?;
     buffer.flush()
 }
-
-const BUFFER_BYTES: usize = 64 << 10;
