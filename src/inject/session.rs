@@ -5,7 +5,7 @@
 
 use super::api::{ChannelFacts, InjectError, InjectOptions, Injected, Progress, Subject};
 use super::channel_setup::Inside;
-use super::choice::{chosen_thread, excluded};
+use super::choice::{chosen_thread, has_few_descriptors};
 use super::context::ChannelState;
 use super::entrances::Entrances;
 use super::remote::Mailbox;
@@ -65,7 +65,8 @@ pub fn inject(
         writer: MemoryWriter::new(subject.process.pid),
         inside: Inside::of(subject.process.pid),
         scene: &scene,
-        excluded: excluded(subject, options.only_route),
+        excluded: Vec::new(),
+        few_descriptors: has_few_descriptors(subject),
         tid,
         mailbox: Mailbox::find(subject, tid),
         looks: 0,
@@ -100,8 +101,9 @@ pub fn look(subject: &Subject<'_>, options: &InjectOptions) -> Result<(Situation
     let situation = scene.look(tid, &registers);
     let paused = held.let_go();
     let situation = judged(situation.map_err(|error| InjectError::Refused(error.to_string()))?, options);
-    let excluded = excluded(subject, options.only_route);
-    let decision = plan(&situation, &options.thread, &Attempt { number: 0, excluded: &excluded });
+    let few_descriptors = has_few_descriptors(subject);
+    let attempt = Attempt { only: options.only_route, few_descriptors, ..Attempt::default() };
+    let decision = plan(&situation, &options.thread, &attempt);
     Ok((situation, decision, paused))
 }
 
@@ -127,8 +129,9 @@ pub(super) struct Session<'a> {
     pub(super) writer: MemoryWriter,
     pub(super) inside: Inside,
     scene: &'a Scene<'a>,
-    /// Routes that are not to be taken, or have turned out not to work.
+    /// Routes that have turned out not to work.
     excluded: Vec<Route>,
+    few_descriptors: bool,
     looks: u32,
     /// How often the kernel refused to stop it.
     refusals: u32,
@@ -251,7 +254,8 @@ impl Session<'_> {
                 return Ok(());
             }
         };
-        let attempt = Attempt { number: self.looks, excluded: &self.excluded };
+        let (only, few_descriptors) = (self.options.only_route, self.few_descriptors);
+        let attempt = Attempt { number: self.looks, excluded: &self.excluded, only, few_descriptors };
         let decision = plan(&situation, &self.options.thread, &attempt);
         self.looks += 1;
         let mut news = Vec::new();
