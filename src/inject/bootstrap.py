@@ -1,11 +1,15 @@
 # What runs in the target around a script. Never imported: the text travels as one string (bootstrap.rs fills in the names
 # that are passed to run() below, and leaves comments out). CPython 3.7 to 3.15.
 #
+# Compiling it takes the GIL from all other threads for a millisecond or two, before the script's first line. So what most
+# scripts do not need is in files of its own, ERRORS and VALUES, and compiled when it is needed. And nothing in here lets go of
+# the GIL before the script begins, where that can be helped: with many threads it is long before it comes back.
+#
 # It leaves nothing behind: modules that were not loaded go again, standard streams, sys.argv, trace and profile functions
 # are put back, and nothing here makes a circle of references or a class, so all of it is freed when it returns.
 
 
-def run(FD, TEXT, DEVICE, INODE, AT, PID, DEADLINE, LIMIT, CUT, SOURCE, NAME, FILE, ARGUMENTS, SPACE, KIND):
+def run(FD, TEXT, DEVICE, INODE, AT, PID, DEADLINE, LIMIT, CUT, SOURCE, NAME, FILE, ARGUMENTS, SPACE, KIND, ERRORS, VALUES):
     import sys
     modules = sys.modules
     borrowed = [name for name in ('posix', '_thread', 'time') if name not in modules]
@@ -16,30 +20,35 @@ def run(FD, TEXT, DEVICE, INODE, AT, PID, DEADLINE, LIMIT, CUT, SOURCE, NAME, FI
     _signal = modules.get('_signal')
 
     # A child forked in between, a descriptor that is something else by now, a request that comes too late, was withdrawn or
-    # has been carried out: nothing is done.
-    try:
-        status = posix.fstat(FD)
-    except OSError:
-        return
-    if (status.st_dev, status.st_ino) != (DEVICE, INODE):
-        return
-    if TEXT is not None:
-        posix.close(TEXT)
-    late = DEADLINE is not None and time.monotonic_ns() > DEADLINE
-    if posix.getpid() != PID or status.st_size > AT or late:
-        return posix.close(FD)
+    # has been carried out: nothing is done. Without a deadline all of that has been looked at before.
+    if DEADLINE is not None:
+        try:
+            status = posix.fstat(FD)
+        except OSError:
+            return
+        if (status.st_dev, status.st_ino) != (DEVICE, INODE):
+            return
+        if TEXT is not None:
+            posix.close(TEXT)
+        if posix.getpid() != PID or status.st_size > AT or time.monotonic_ns() > DEADLINE:
+            return posix.close(FD)
 
     ident, getpid, get_ident = _thread.get_ident(), posix.getpid, _thread.get_ident
-    at, left, live, signals = [AT], [LIMIT], [True], []
+    at, left, live, signals, unsaid = [AT], [LIMIT], [True], [], []
 
     # --- records: a letter, the length in eight hexadecimal digits, data -----------------------------------------------
+    def record_of(tag, data):
+        return ('%s%08x' % (tag, len(data))).encode() + data
+
     def put(tag, data):
-        record, start = ('%s%08x' % (tag, len(data))).encode() + data, at[0]
+        # Writing lets go of the GIL: what is said first may wait for what is said next.
+        record, start = b''.join(unsaid) + record_of(tag, data), at[0]
         try:
             while record:
                 written = posix.pwrite(FD, record, at[0])
                 at[0] += written
                 record = record[written:]
+            unsaid.clear()
         except BaseException:
             at[0] = start
             posix.ftruncate(FD, start)
@@ -109,184 +118,6 @@ def run(FD, TEXT, DEVICE, INODE, AT, PID, DEADLINE, LIMIT, CUT, SOURCE, NAME, FI
         made.__dict__.update(write=write, writelines=writelines, flush=flush, __getattr__=get)
         return made
 
-    # --- what was thrown ----------------------------------------------------------------------------------------------
-    def raise_opcode():
-        try:
-            raise ValueError
-        except ValueError as error:
-            trace = error.__traceback__
-            try:
-                return trace.tb_frame.f_code.co_code[trace.tb_lasti]
-            finally:
-                del trace
-
-    # The signal whose handler threw it in the middle of what ran, or 0. Such an exception was meant for the application.
-    def signal_of(error):
-        trace, last = error.__traceback__, None
-        codes = {}
-        for number in range(1, 65 if _signal is not None else 1):
-            try:
-                handler = _signal.getsignal(number)
-            except ValueError:
-                continue
-            handler = getattr(handler, 'func', handler)
-            code = getattr(getattr(handler, '__func__', handler), '__code__', None)
-            if code is not None:
-                codes.setdefault(code, number)
-        while trace is not None:
-            if trace.tb_frame.f_code in codes:
-                return codes[trace.tb_frame.f_code]
-            trace, last = trace.tb_next, trace
-        if isinstance(error, KeyboardInterrupt) and last is not None and _signal is not None:
-            code = last.tb_frame.f_code.co_code
-            if code[last.tb_lasti] != raise_opcode() and _signal.getsignal(2) is _signal.default_int_handler:
-                return 2
-        return 0
-
-    def interrupted(error):
-        number = signal_of(error)
-        if number:
-            signals.append(number)
-        return number
-
-    def short(value, limit):
-        try:
-            value = str(value)
-        except Exception as error:
-            value = '<str() failed: %s>' % type(error).__name__
-        return value if len(value) <= limit else value[:limit] + '...<%d characters>' % len(value)
-
-    def title(error):
-        kind = type(error)
-        module = getattr(kind, '__module__', None)
-        name = getattr(kind, '__qualname__', kind.__name__)
-        return name if module in ('builtins', '__main__') else '%s.%s' % (module, name)
-
-    def describe(error, lines):
-        rows, trace, depth = [], error.__traceback__, 0
-        while trace is not None:
-            code = trace.tb_frame.f_code
-            row = '  File "%s", line %s, in %s' % (code.co_filename, trace.tb_lineno, code.co_name)
-            # Long ones are shown by their ends.
-            rows.append(short(row, 4000))
-            if len(rows) > 100:
-                del rows[50]
-            trace, depth = trace.tb_next, depth + 1
-        if rows:
-            lines.append('Traceback (most recent call last):')
-            lines.extend(rows[:50])
-            if depth > 100:
-                lines.append('  [%d more frames]' % (depth - 100))
-            lines.extend(rows[50:])
-        message = short(error, 10000)
-        if isinstance(error, SyntaxError) and error.filename is not None:
-            lines.append('  File "%s", line %s' % (error.filename, error.lineno))
-            if isinstance(error.text, str):
-                line = short(error.text, 500).rstrip('\n')
-                lines.append('    ' + line.lstrip(' \t\f'))
-                column = (error.offset or 0) - (len(line) - len(line.lstrip(' \t\f')))
-                if 0 < column <= 500:
-                    lines.append('    ' + ' ' * (column - 1) + '^')
-            message = short(error.msg, 10000)
-        lines.append('%s: %s' % (title(error), message) if message else title(error))
-        lines.extend([short(note, 1000) for note in list(getattr(error, '__notes__', ()) or ())[:20]])
-        for number, inner in enumerate(list(getattr(error, 'exceptions', ()) or ())[:20]):
-            if isinstance(inner, BaseException):
-                lines.append('  exception %d of the group: %s' % (number + 1, short(title(inner), 200)))
-                lines.append('    ' + short(inner, 1000))
-        return message
-
-    def report(error):
-        chain, link = [], ''
-        # What the application is handling meanwhile is none of the script's.
-        while error is not None and error is not handled and len(chain) < 10:
-            chain.append((error, link))
-            if error.__cause__ is not None:
-                error, link = error.__cause__, 'The above exception was the direct cause of the following exception:'
-            elif error.__context__ is not None and not error.__suppress_context__:
-                error, link = error.__context__, 'During handling of the above exception, another exception occurred:'
-            else:
-                error = None
-        lines = []
-        for error, link in reversed(chain):
-            message = describe(error, lines)
-            if link:
-                lines.extend(['', link, ''])
-        put('x', fields(title(error), message, '\n'.join(lines)[:500000]))
-
-    def say(error):
-        if getpid() != PID:
-            return
-        by_signal = interrupted(error)
-        # Without the frames from here.
-        trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename == '<pyattach>':
-            trace = trace.tb_next
-        error.__traceback__ = trace
-        del trace
-        code = getattr(error, 'code', None)
-        if by_signal or not isinstance(error, SystemExit):
-            report(error)
-        elif code is None:
-            put('q', fields('', ''))
-        elif isinstance(code, int):
-            put('q', fields('code', int(code)))
-        else:
-            put('q', fields('text', short(code, 10000)))
-
-    # --- a value as JSON, or None. It is given to itself: a name for itself would be a circle -----------------------------
-    def json(json, value, room, depth):
-        room[0] -= 1
-        if room[0] < 0 or depth > 50:
-            return None
-        if value is None or value is True or value is False:
-            return {None: 'null', True: 'true', False: 'false'}[value]
-        if isinstance(value, int):
-            try:
-                return int.__repr__(value)
-            except ValueError:
-                return None
-        if isinstance(value, float):
-            return float.__repr__(value) if value - value == 0 else None
-        if isinstance(value, str):
-            room[0] -= len(value)
-            if room[0] < 0:
-                return None
-            # UTF-16 by hand: its codec would be a module more.
-            units = []
-            for code in map(ord, value):
-                units.extend([code] if code < 65536 else [0xd7c0 + (code >> 10), 0xdc00 + (code & 0x3ff)])
-            return '"%s"' % ''.join([chr(u) if 31 < u < 127 and u not in (34, 92) else '\\u%04x' % u for u in units])
-        if isinstance(value, (list, tuple)):
-            parts = []
-            for item in value:
-                part = json(json, item, room, depth + 1)
-                if part is None:
-                    return None
-                parts.append(part)
-            return '[%s]' % ','.join(parts)
-        if isinstance(value, dict):
-            parts = []
-            for key, item in list(dict.items(value)):
-                part = json(json, item, room, depth + 1)
-                if part is None or not isinstance(key, str):
-                    return None
-                parts.append(json(json, key, room, depth + 1) + ':' + part)
-            return '{%s}' % ','.join(parts)
-        return None
-
-    def answer(value):
-        shown = repr(value)
-        try:
-            data = json(json, value, [CUT], 0)
-        except Exception:
-            data = None
-        put('r', fields(title_of_type(type(value)), len(shown), shown[:CUT], data or ''))
-
-    def title_of_type(kind):
-        module = getattr(kind, '__module__', None)
-        return kind.__qualname__ if module == 'builtins' else '%s.%s' % (module, kind.__qualname__)
-
     # --- before, the script, after ----------------------------------------------------------------------------------------
     threading = modules.get('threading')
     active = getattr(threading, '_active', None)
@@ -314,10 +145,15 @@ def run(FD, TEXT, DEVICE, INODE, AT, PID, DEADLINE, LIMIT, CUT, SOURCE, NAME, FI
                                    'LookupError: no module %s is loaded' % SPACE))
         value = eval(compile(SOURCE, '<pyattach %s>' % NAME, 'eval' if KIND else 'exec', 0, 1), space)
         if KIND:
-            answer(value)
+            compiled(VALUES, 'values')(put, fields, CUT)(value)
 
     def prepare():
-        put('s', fields(ident, native() if native is not None else '', caller))
+        thread = fields(ident, native() if native is not None else '', caller)
+        if DEADLINE is None:
+            unsaid.append(record_of('s', thread))
+        else:
+            # By CPython's own protocol, nothing else tells that it has begun.
+            put('s', thread)
         if tracing is not None:
             sys.settrace(None)
         if profiling is not None:
@@ -351,6 +187,33 @@ def run(FD, TEXT, DEVICE, INODE, AT, PID, DEADLINE, LIMIT, CUT, SOURCE, NAME, FI
         if descriptors:
             posix.close(descriptors.pop())
 
+    # --- what most scripts do not need --------------------------------------------------------------------------------------
+    def compiled(text, name):
+        space = {}
+        exec(compile(text, '<pyattach>', 'exec', 0, 1), space)
+        return space.pop(name)
+
+    helpers, tries = [], []
+
+    def help_with(number):
+        if not helpers:
+            helpers.extend(compiled(ERRORS, 'errors')(put, fields, getpid, PID, signals, handled, _signal))
+        return helpers[number]
+
+    def tell(error):
+        if getpid() != PID:
+            return
+        try:
+            say = help_with(1)
+        except BaseException:
+            # It is tried again if a signal's handler threw that; else there is no room for the code, or no leave.
+            tries.append(1)
+            if len(tries) < 3:
+                raise
+            name = type(error).__name__
+            return put('x', fields(name, '', name))
+        say(error)
+
     began = time.monotonic()
     thrown, descriptors = [], [FD]
     try:
@@ -359,15 +222,18 @@ def run(FD, TEXT, DEVICE, INODE, AT, PID, DEADLINE, LIMIT, CUT, SOURCE, NAME, FI
     except BaseException as error:
         thrown.append(error)
     # A signal handler may throw anywhere: each step is tried again. None does harm when done twice.
-    for step in (lambda: [say(error) for error in thrown], thrown.clear, restore, retrace,
+    for step in (lambda: [tell(error) for error in thrown], thrown.clear, restore, retrace,
                  lambda: end() if getpid() == PID else None, close):
         for _ in range(3):
             try:
                 step()
                 break
             except BaseException as error:
-                if not interrupted(error):
-                    break
+                try:
+                    if not help_with(0)(error):
+                        break
+                except BaseException:
+                    pass
 
     # The application gets the signal again, when this thread is back in its own code.
     if signals:

@@ -1,11 +1,10 @@
 //! The Python statement that runs a script inside the target and writes what becomes of it into the channel.
 //!
-//! `bootstrap.py` is that code, for people to read; [`render`] puts it and the script into one line of ASCII, so that it is a C
-//! string in any encoding.
+//! `bootstrap.py` is that code, for people to read, and two files beside it; [`render`] puts it and the script into one line of
+//! ASCII, so that it is a C string in any encoding.
 
 use super::script::{Kind, Script};
 use std::fmt::Write;
-use std::sync::LazyLock;
 
 /// Bytes of output kept in the channel, which is memory of the target. What a script prints beyond that is dropped, and said.
 pub const OUTPUT_BYTES: u64 = 64 << 20;
@@ -16,6 +15,10 @@ pub const SCRIPT_BYTES: usize = 4 << 20;
 
 /// The code around the script.
 const SOURCE: &str = include_str!("bootstrap.py");
+/// What it needs when something was thrown.
+const ERRORS: &str = include_str!("bootstrap_errors.py");
+/// What it needs for a value.
+const VALUES: &str = include_str!("bootstrap_value.py");
 
 /// What the code inside the target has to know about the channel and the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,61 +35,93 @@ pub struct Place {
     pub start: u64,
     /// The target's PID as it sees it itself: in a child forked meanwhile, nothing runs.
     pub ns_pid: i32,
-    /// `CLOCK_MONOTONIC` in nanoseconds after which it is too late; `None` where that has been looked at before.
+    /// `CLOCK_MONOTONIC` in nanoseconds after which it is too late; `None` where that, the process and the descriptor have been
+    /// looked at before.
     pub deadline_ns: Option<u64>,
 }
 
-/// The statement, for `Py_file_input`: ASCII without NUL, on one line.
-pub fn render(script: &Script, place: &Place) -> String {
-    let mut text = String::with_capacity(CODE.len() + 2 * script.source.len() + 1024);
-    text.push_str("exec(compile('");
-    text.push_str(&CODE);
-    let _ = write!(
-        text,
-        "','<pyattach>','exec',0,1),{{'FD':{},'TEXT':{},'DEVICE':{},'INODE':{},'AT':{},'PID':{},'DEADLINE':{},\
-         'LIMIT':{OUTPUT_BYTES},'CUT':{VALUE_CHARS},'KIND':{},'SOURCE':b'",
-        place.fd,
-        number_or_none(place.text_fd),
-        place.device,
-        place.inode,
-        place.start,
-        place.ns_pid,
-        number_or_none(place.deadline_ns),
-        u8::from(script.kind == Kind::Eval),
-    );
-    push_bytes(&mut text, &script.source);
-    text.push_str("','NAME':'");
-    push_str(&mut text, &script.name);
-    text.push_str("','FILE':'");
-    push_str(&mut text, &script.file);
-    text.push_str("','ARGUMENTS':[");
-    for argument in &script.arguments {
-        text.push('\'');
-        push_str(&mut text, argument);
-        text.push_str("',");
-    }
-    text.push_str("],'SPACE':");
-    match &script.namespace {
-        None => text.push_str("None"),
-        Some(name) => {
-            text.push('\'');
-            push_str(&mut text, name);
-            text.push('\'');
-        }
-    }
-    text.push_str("})\n");
-    text
+/// A script, put into words as far as that does not depend on the place; the rest is done while the target stands still.
+pub struct Prepared {
+    before: String,
+    after: String,
 }
 
-/// The code inside a literal, without comments and empty lines.
-static CODE: LazyLock<String> = LazyLock::new(|| {
-    let mut code = String::new();
-    for line in SOURCE.lines().filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty()) {
-        push_str(&mut code, line);
-        code.push_str("\\n");
+/// Prepares the statement that runs a script.
+pub fn prepare(script: &Script) -> Prepared {
+    let mut before = "exec(compile('".to_owned();
+    push_code(&mut before, SOURCE);
+    before.push_str("','<pyattach>','exec',0,1),{");
+    let mut after = format!(
+        "'LIMIT':{OUTPUT_BYTES},'CUT':{VALUE_CHARS},'KIND':{},'SOURCE':b'",
+        u8::from(script.kind == Kind::Eval)
+    );
+    push_bytes(&mut after, &script.source);
+    after.push_str("','NAME':'");
+    push_str(&mut after, &script.name);
+    after.push_str("','FILE':'");
+    push_str(&mut after, &script.file);
+    after.push_str("','ARGUMENTS':[");
+    for argument in &script.arguments {
+        after.push('\'');
+        push_str(&mut after, argument);
+        after.push_str("',");
     }
-    code
-});
+    after.push_str("],'SPACE':");
+    match &script.namespace {
+        None => after.push_str("None"),
+        Some(name) => {
+            after.push('\'');
+            push_str(&mut after, name);
+            after.push('\'');
+        }
+    }
+    for (name, code) in [("ERRORS", ERRORS), ("VALUES", VALUES)] {
+        let _ = write!(after, ",'{name}':'");
+        push_code(&mut after, code);
+        after.push('\'');
+    }
+    after.push_str("})\n");
+    Prepared { before, after }
+}
+
+impl Prepared {
+    /// The statement, for `Py_file_input`: ASCII without NUL, on one line.
+    pub fn render(&self, place: &Place) -> String {
+        let mut text = String::with_capacity(self.before.len() + self.after.len() + 256);
+        text.push_str(&self.before);
+        let _ = write!(
+            text,
+            "'FD':{},'TEXT':{},'DEVICE':{},'INODE':{},'AT':{},'PID':{},'DEADLINE':{},",
+            place.fd,
+            number_or_none(place.text_fd),
+            place.device,
+            place.inode,
+            place.start,
+            place.ns_pid,
+            number_or_none(place.deadline_ns),
+        );
+        text.push_str(&self.after);
+        text
+    }
+}
+
+/// The same at once.
+pub fn render(script: &Script, place: &Place) -> String {
+    prepare(script).render(place)
+}
+
+/// Appends code inside a literal, without comments and empty lines, and a space for four: the target has to read it all.
+fn push_code(out: &mut String, source: &str) {
+    for line in source.lines() {
+        let code = line.trim_start();
+        if code.is_empty() || code.starts_with('#') {
+            continue;
+        }
+        out.extend(std::iter::repeat_n(' ', (line.len() - code.len()) / 4));
+        push_str(out, code);
+        out.push_str("\\n");
+    }
+}
 
 fn number_or_none(number: Option<impl ToString>) -> String {
     number.map_or_else(|| "None".to_owned(), |number| number.to_string())
@@ -143,15 +178,19 @@ mod tests {
         let text = render(&script(b"x='\\n'\n"), &PLACE);
         assert!(text.contains(r"'SOURCE':b'x=\'\\n\'\x0a'"), "{text}");
         assert!(text.contains(r"'NAME':'it\'s.py','FILE':'/a\\b/\xe9\U0001f600.py'"), "{text}");
-        assert!(text.contains(r"'ARGUMENTS':['-x','a\x00\x0ab',],'SPACE':None})"), "{text}");
+        assert!(text.contains(r"'ARGUMENTS':['-x','a\x00\x0ab',],'SPACE':None,'ERRORS':'def errors("), "{text}");
         assert!(text.contains("'FD':7,'TEXT':None,'DEVICE':1,'INODE':42,'AT':4096,'PID':5,'DEADLINE':9,"), "{text}");
     }
 
     #[test]
     fn comments_stay_here() {
-        assert!(SOURCE.is_ascii() && SOURCE.starts_with('#'));
-        assert!(!CODE.contains("Never imported") && CODE.starts_with("def run("));
-        // No text over several lines, in which a line could look like a comment.
-        assert!(!SOURCE.contains("\"\"\"") && !SOURCE.contains("'''"));
+        for (source, start) in [(SOURCE, "def run("), (ERRORS, "def errors("), (VALUES, "def values(")] {
+            let mut code = String::new();
+            push_code(&mut code, source);
+            assert!(source.is_ascii() && source.starts_with('#') && code.starts_with(start), "{code}");
+            assert!(!code.contains("Never imported") && !code.contains("# ---"), "{code}");
+            // No text over several lines, in which a line could look like a comment.
+            assert!(!source.contains("\"\"\"") && !source.contains("'''"));
+        }
     }
 }

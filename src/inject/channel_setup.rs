@@ -27,6 +27,8 @@ pub(super) const SYS_MUNMAP: i64 = 11;
 const SYS_FCNTL: i64 = 72;
 const SYS_MEMFD_CREATE: i64 = 319;
 const MFD_CLOEXEC: u64 = 1;
+/// Never to be executed as a program; it can still be mapped so that it can be executed. Linux 6.3.
+const MFD_NOEXEC_SEAL: u64 = 8;
 const F_DUPFD_CLOEXEC: u64 = 1030;
 const READ_WRITE: u64 = 3;
 const READ_EXECUTE: u64 = 5;
@@ -253,8 +255,14 @@ pub fn channel_state(channel: &File) -> ChannelState {
 /// The descriptor of a new file in memory, not one of the standard streams.
 fn open_descriptor(borrowed: &mut Borrowed<'_>, pid: i32) -> Result<u64, InjectError> {
     let name = borrowed.put_beside(format!("{NAME}\0").as_bytes())?;
-    let args = [name.0, MFD_CLOEXEC, 0, 0, 0, 0];
-    let mut create = || borrowed.system_call("making the channel (memfd_create)", SYS_MEMFD_CREATE, args);
+    let mut make = |flags| {
+        borrowed.system_call("making the channel (memfd_create)", SYS_MEMFD_CREATE, [name.0, flags, 0, 0, 0, 0])
+    };
+    let mut create = || match make(MFD_CLOEXEC) {
+        // Where `vm.memfd_noexec` is 2, and it has to be said (memfd_create(2)).
+        Err(InjectError::Step { source: Errno::EACCES, .. }) => make(MFD_CLOEXEC | MFD_NOEXEC_SEAL),
+        result => result,
+    };
     let fd = match create() {
         Err(InjectError::Step { source: Errno::EMFILE, .. }) => {
             // The limit is the program's own; it is as before when this goes out of scope.

@@ -19,6 +19,7 @@ mod hindrance;
 mod known;
 mod leftovers;
 mod modules;
+mod pages;
 mod plan;
 mod recipes;
 mod remote;

@@ -19,6 +19,29 @@ pub enum Route {
     RemoteDebuggerWoken,
 }
 
+impl Route {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Route::PendingCall => "pending_call",
+            Route::PendingCallWoken => "pending_call_woken",
+            Route::SignalFrame => "signal_frame",
+            Route::NewThread => "new_thread",
+            Route::RemoteDebugger => "remote_debugger",
+            Route::RemoteDebuggerWoken => "remote_debugger_woken",
+        }
+    }
+
+    /// The same without waking.
+    pub fn kind(self) -> Route {
+        match self {
+            Route::PendingCallWoken => Route::PendingCall,
+            Route::RemoteDebuggerWoken => Route::RemoteDebugger,
+            other => other,
+        }
+    }
+}
+
 /// Which thread is to run it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ThreadChoice {
@@ -110,6 +133,10 @@ pub struct Attempt<'a> {
     pub number: u32,
     /// Routes that failed for a reason which will not go away.
     pub excluded: &'a [Route],
+    /// The only route that is wanted, with or without waking.
+    pub only: Option<Route>,
+    /// The target has too few free descriptors for CPython's own protocol.
+    pub few_descriptors: bool,
 }
 
 /// Stack that a script needs, in bytes: evaluating a source file takes most of it.
@@ -184,6 +211,13 @@ struct Planner<'p> {
 
 impl Planner<'_> {
     fn route(&self) -> Decision {
+        if self.attempt.only.map(Route::kind) == Some(Route::RemoteDebugger)
+            && let Some(why) = self.why_never_official()
+        {
+            return Decision::Refuse(format!(
+                "only the route remote_debugger is wanted, and it cannot be taken: {why}"
+            ));
+        }
         if !self.situation.is_main {
             return self.of_other_thread();
         }
@@ -220,8 +254,12 @@ impl Planner<'_> {
             return self
                 .in_new_thread(&format!("{why}, and with subinterpreters nothing tells which one it belongs to"));
         }
-        if self.is_excluded(Route::SignalFrame) {
+        // Either will do; which of them is wanted decides, and whether the first has turned out not to work.
+        if self.attempt.excluded.contains(&Route::SignalFrame) {
             return self.in_new_thread(&format!("{why}, and it cannot be borrowed there"));
+        }
+        if self.attempt.only == Some(Route::NewThread) {
+            return self.in_new_thread(why);
         }
         self.go(Route::SignalFrame, &format!("{why}: {}", self.why_not_official()))
     }
@@ -255,27 +293,42 @@ impl Planner<'_> {
     }
 
     fn go(&self, route: Route, why: &str) -> Decision {
-        if self.is_excluded(route) {
-            return Decision::Wait(format!("{why}; but that way was tried and does not work in this process"));
+        match self.attempt.only {
+            _ if self.attempt.excluded.contains(&route) => {
+                Decision::Wait(format!("{why}; but that way was tried and does not work in this process"))
+            }
+            Some(only) if only.kind() != route.kind() => {
+                let (fits, only) = (route.name(), only.kind().name());
+                Decision::Wait(format!(
+                    "only the route {only} is wanted (--route), and what the thread does now fits {fits}: {why}"
+                ))
+            }
+            _ => Decision::Go(route, why.to_owned()),
         }
-        Decision::Go(route, why.to_owned())
-    }
-
-    fn is_excluded(&self, route: Route) -> bool {
-        self.attempt.excluded.contains(&route)
     }
 
     /// Whether CPython's own protocol can be used. Its script has to be a file that the target can open.
     fn official(&self) -> bool {
-        let excluded = self.is_excluded(Route::RemoteDebugger) || self.is_excluded(Route::RemoteDebuggerWoken);
-        self.situation.remote_debugging == Some(true) && self.situation.procfs && !excluded
+        let is_wanted = self.attempt.only.is_none_or(|only| only.kind() == Route::RemoteDebugger);
+        is_wanted && self.why_never_official().is_none()
     }
 
     fn why_not_official(&self) -> &'static str {
+        self.why_never_official().unwrap_or("another route than CPython's own protocol is wanted")
+    }
+
+    fn why_never_official(&self) -> Option<&'static str> {
+        let has_failed = self.attempt.excluded.iter().any(|route| route.kind() == Route::RemoteDebugger);
         match (self.situation.remote_debugging, self.situation.procfs) {
-            (Some(true), true) => "CPython's own protocol was tried and does not work in this process",
-            (Some(true), false) => "CPython's own protocol needs /proc in the target's root, which is not there",
-            _ => "this version has no protocol of its own",
+            (Some(true), false) => Some("CPython's own protocol needs /proc in the target's root, which is not there"),
+            (Some(true), true) if self.attempt.few_descriptors => {
+                Some("CPython's own protocol needs some free file descriptors, which the target has not left")
+            }
+            (Some(true), true) if has_failed => {
+                Some("CPython's own protocol was tried and does not work in this process")
+            }
+            (Some(true), true) => None,
+            _ => Some("this version has no protocol of its own"),
         }
     }
 }

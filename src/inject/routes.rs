@@ -255,10 +255,10 @@ impl Session<'_> {
             if let Some(held) = &held {
                 let _ = self.close(held, &live);
             }
-            self.stops.extend(held.map(|held| held.since().elapsed()));
+            self.stops.extend(held.map(Held::let_go));
             return None;
         }
-        drop(held);
+        self.stops.extend(held.map(Held::let_go));
         if live.has_begun_within(CLAIM_LIMIT) {
             return Some(live.route);
         }
@@ -269,6 +269,7 @@ impl Session<'_> {
         }
         if let Some(held) = self.stop_to_withdraw() {
             let _ = self.close(&held, &live);
+            self.stops.push(held.let_go());
         }
         None
     }

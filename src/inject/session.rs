@@ -5,7 +5,7 @@
 
 use super::api::{ChannelFacts, InjectError, InjectOptions, Injected, Progress, Subject};
 use super::channel_setup::Inside;
-use super::choice::{chosen_thread, excluded};
+use super::choice::{chosen_thread, has_few_descriptors};
 use super::context::ChannelState;
 use super::entrances::Entrances;
 use super::remote::Mailbox;
@@ -13,7 +13,7 @@ use super::routes::Live;
 use super::situation::{LookError, Scene};
 use super::turn::Turn;
 use super::{Attempt, CodeMap, Decision, Route, Situation, Symbols, hindrance, leftovers, plan};
-use crate::os::{Control, Held, MemoryWriter, StopError, Stopping};
+use crate::os::{Control, Held, MemoryWriter, SharpTimers, StopError, Stopping};
 use std::time::{Duration, Instant};
 
 /// How long a script may take to start before the main thread is looked at again; doubled each time.
@@ -41,6 +41,7 @@ pub fn inject(
 ) -> Result<Injected, InjectError> {
     let began = Instant::now();
     let deadline = began + options.start_limit;
+    let _sharp = SharpTimers::begin();
     let code = CodeMap::new(subject.modules, subject.runtime);
     let symbols = find_symbols(subject, &code)?;
     let scene = Scene::new(subject.process, subject.memory, subject.runtime, &code, &symbols);
@@ -64,11 +65,13 @@ pub fn inject(
         writer: MemoryWriter::new(subject.process.pid),
         inside: Inside::of(subject.process.pid),
         scene: &scene,
-        excluded: excluded(subject, options.only_route),
+        excluded: Vec::new(),
+        few_descriptors: has_few_descriptors(subject),
         tid,
         mailbox: Mailbox::find(subject, tid),
         looks: 0,
         refusals: 0,
+        look_soon: false,
         late: None,
         has_leftovers: leftovers::are_there(subject),
         began,
@@ -96,12 +99,11 @@ pub fn look(subject: &Subject<'_>, options: &InjectOptions) -> Result<(Situation
     let held = Held::stop(tid, STOP_LIMIT)?;
     let registers = held.registers().map_err(|source| InjectError::Step { step: "reading registers", source })?;
     let situation = scene.look(tid, &registers);
-    let since = held.since();
-    drop(held);
-    let paused = since.elapsed();
+    let paused = held.let_go();
     let situation = judged(situation.map_err(|error| InjectError::Refused(error.to_string()))?, options);
-    let excluded = excluded(subject, options.only_route);
-    let decision = plan(&situation, &options.thread, &Attempt { number: 0, excluded: &excluded });
+    let few_descriptors = has_few_descriptors(subject);
+    let attempt = Attempt { only: options.only_route, few_descriptors, ..Attempt::default() };
+    let decision = plan(&situation, &options.thread, &attempt);
     Ok((situation, decision, paused))
 }
 
@@ -127,11 +129,14 @@ pub(super) struct Session<'a> {
     pub(super) writer: MemoryWriter,
     pub(super) inside: Inside,
     scene: &'a Scene<'a>,
-    /// Routes that are not to be taken, or have turned out not to work.
+    /// Routes that have turned out not to work.
     excluded: Vec<Route>,
+    few_descriptors: bool,
     looks: u32,
     /// How often the kernel refused to stop it.
     refusals: u32,
+    /// The last look has only shown what has to be read before the next.
+    look_soon: bool,
     /// A stop that was asked for and has not come.
     pub(super) late: Option<Stopping>,
     /// There is something that a pyattach which was killed has left.
@@ -156,6 +161,9 @@ impl Session<'_> {
         loop {
             if let Err(error) = self.attempt(on_progress) {
                 return self.withdraw().ok_or(error);
+            }
+            if std::mem::take(&mut self.look_soon) {
+                continue;
             }
             let wait = if self.live.is_some() { interval } else { retry };
             match self.wait_for_start(Instant::now() + wait, on_progress) {
@@ -235,19 +243,19 @@ impl Session<'_> {
             return Ok(());
         }
         let Some(held) = self.stop()? else { return Ok(()) };
-        let since = held.since();
         let registers = held.registers().map_err(|source| InjectError::Step { step: "reading registers", source })?;
-        let situation = match self.scene.look(self.tid, &registers) {
+        let situation = match self.scene.look_briefly(self.tid, &registers) {
             Ok(situation) => judged(situation, self.options),
             Err(LookError::Gone) => return Err(InjectError::Gone),
             Err(error) => {
-                drop(held);
-                self.stops.push(since.elapsed());
+                self.stops.push(held.let_go());
                 self.why = error.to_string();
+                self.look_soon = self.scene.prepare();
                 return Ok(());
             }
         };
-        let attempt = Attempt { number: self.looks, excluded: &self.excluded };
+        let (only, few_descriptors) = (self.options.only_route, self.few_descriptors);
+        let attempt = Attempt { number: self.looks, excluded: &self.excluded, only, few_descriptors };
         let decision = plan(&situation, &self.options.thread, &attempt);
         self.looks += 1;
         let mut news = Vec::new();
@@ -259,8 +267,7 @@ impl Session<'_> {
             }
             Decision::Refuse(why) => Err(InjectError::Refused(why.clone())),
         };
-        drop(held);
-        let paused = since.elapsed();
+        let paused = held.let_go();
         self.stops.push(paused);
         self.seen = Some(situation.clone());
         on_progress(Progress::Looked { situation, decision, paused });

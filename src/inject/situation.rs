@@ -40,6 +40,9 @@ pub enum LookError {
     /// Nothing tells whether the interpreter is initialised.
     #[error("it cannot be told whether the interpreter is initialised")]
     Initialised,
+    /// What is needed to tell has to be read from files first, which is not done while the thread stands still.
+    #[error("files have to be read first")]
+    Unprepared,
     /// No thread of the process is the interpreter's main thread.
     #[error("the interpreter's main thread has ended, or it has none")]
     NoMainThread,
@@ -56,6 +59,7 @@ pub struct Scene<'s> {
     may_suspend_seccomp: bool,
     procfs: bool,
     ns_pids: Vec<i32>,
+    stack_limit: Option<u64>,
 }
 
 impl<'s> Scene<'s> {
@@ -82,6 +86,7 @@ impl<'s> Scene<'s> {
             may_suspend_seccomp: may_suspend_seccomp(),
             procfs,
             ns_pids,
+            stack_limit: stack_limit(process.pid),
         }
     }
 
@@ -94,11 +99,31 @@ impl<'s> Scene<'s> {
 
     /// Looks at a thread that stands still, by its registers. Neither writes nor stops anything.
     pub fn look(&self, tid: i32, registers: &Registers) -> Result<Situation, LookError> {
+        self.unwinder.may_read_tables(true);
+        self.look_at(tid, registers)
+    }
+
+    /// The same without reading a file that can be read before, however long that may take: [`LookError::Unprepared`] says
+    /// that [`Scene::prepare`] has to be called, with the thread let go, and the thread looked at again.
+    pub fn look_briefly(&self, tid: i32, registers: &Registers) -> Result<Situation, LookError> {
+        self.unwinder.may_read_tables(false);
+        self.look_at(tid, registers)
+    }
+
+    /// Reads what a look has missed. False if that was nothing.
+    pub fn prepare(&self) -> bool {
+        self.unwinder.read_missing()
+    }
+
+    fn look_at(&self, tid: i32, registers: &Registers) -> Result<Situation, LookError> {
         let status = ThreadStatus::read(self.process.pid, tid).ok_or(LookError::Gone)?;
         let initialized = is_initialized(self.runtime, &self.symbols.python, self.memory);
         let initialized = initialized.ok_or(LookError::Initialised)?;
         let view = view_thread(self.memory, self.runtime, registers.fs_base)?;
         let frames = self.frames(registers);
+        if self.unwinder.is_missing_tables() {
+            return Err(LookError::Unprepared);
+        }
         let named = registers.interrupted_call().map(|number| (call_name(number), number));
         let evidence = Evidence {
             frames: &frames,
@@ -136,17 +161,9 @@ impl<'s> Scene<'s> {
     fn frames(&self, registers: &Registers) -> Vec<NamedFrame> {
         let call = registers.interrupted_call().map(call_name);
         let likely = |called: Addr| self.symbols.libc.names_at(called).any(|name| may_lead_to(name, call));
-        let (frames, _) = self.unwinder.frames(registers, FRAMES, &likely);
-        let mut named = Vec::new();
-        for frame in frames {
-            let frame = self.named(frame);
-            let is_loop = frame.function.iter().any(|name| name == EVALUATION_LOOP);
-            named.push(frame);
-            if is_loop {
-                break;
-            }
-        }
-        named
+        let is_loop = |function: Addr| self.symbols.python.names_at(function).any(|name| name == EVALUATION_LOOP);
+        let (frames, _) = self.unwinder.frames(registers, FRAMES, &is_loop, &likely);
+        frames.into_iter().map(|frame| self.named(frame)).collect()
     }
 
     fn named(&self, frame: NativeFrame) -> NamedFrame {
@@ -206,7 +223,7 @@ impl<'s> Scene<'s> {
     fn stack(&self, tid: i32, sp: u64) -> (bool, u64) {
         let modules = self.code.modules;
         if let Some(stack) = modules.main_stack.filter(|stack| (stack.start..stack.end).contains(&sp)) {
-            let by_limit = stack_limit(self.process.pid).map_or(u64::MAX, |limit| limit.saturating_sub(stack.end - sp));
+            let by_limit = self.stack_limit.map_or(u64::MAX, |limit| limit.saturating_sub(stack.end - sp));
             let by_neighbour = sp.saturating_sub(stack.below.saturating_add(GUARD_GAP));
             return (false, by_limit.min(by_neighbour).max(sp - stack.start));
         }

@@ -22,6 +22,7 @@ const SYS_CLOCK_GETTIME: u32 = 228;
 const CLAIM: Label = Label("claim");
 const BODY: Label = Label("body");
 const CLOSE: Label = Label("close the channel");
+const OURS: Label = Label("is the channel ours");
 const LEAVE: Label = Label("leave");
 
 /// The code, and where its entries are from its beginning.
@@ -49,6 +50,7 @@ pub(super) fn code() -> Option<Code> {
     claim(&mut a);
     body(&mut a);
     close_channel(&mut a);
+    is_ours(&mut a);
     let (bytes, labels) = a.finish()?;
     let at = |name| labels.iter().find(|(label, _)| label.0 == name).map(|(_, at)| *at as u64);
     Some(Code { pending: at("pending")?, thread: at("thread")?, on_top: at("on top")?, clock: at("clock")?, bytes })
@@ -157,7 +159,7 @@ fn clock(a: &mut Assembler) {
 /// `eax` = 1 if the program may run: it is claimed then. We write `Cancel` before we look at `State`; here it is the other
 /// way round, each with a full barrier in between, so that one of the two sees the other.
 fn claim(a: &mut Assembler) {
-    let (late, cancelled, no) = (Label("late"), Label("cancelled"), Label("not to run"));
+    let (late, gone, cancelled, no) = (Label("late"), Label("gone"), Label("cancelled"), Label("not to run"));
     a.label(CLAIM);
     a.raw(&[0x48, 0x83, 0xec, 0x18], "sub rsp, 24");
     a.set(R::Rdi, 1);
@@ -172,6 +174,10 @@ fn claim(a: &mut Assembler) {
     a.system_call(SYS_GETPID);
     a.compare_u32(R::Rax, Slot::Pid);
     a.jump_if(If::NotZero, no);
+    // Here and not by Python, which would let go of the GIL for it.
+    a.call_label(OURS);
+    a.raw(&[0x85, 0xc0], "test eax, eax");
+    a.jump_if(If::Zero, gone);
     a.raw(&[0x31, 0xc0], "xor eax, eax");
     a.set(R::Rcx, 1);
     a.exchange_if_equal(Slot::State);
@@ -185,6 +191,10 @@ fn claim(a: &mut Assembler) {
     a.label(late);
     a.raw(&[0x31, 0xc0], "xor eax, eax");
     a.set(R::Rcx, 4);
+    a.exchange_if_equal(Slot::State);
+    a.jump(no);
+    a.label(gone);
+    a.set(R::Rcx, 5);
     a.exchange_if_equal(Slot::State);
     a.jump(no);
     a.label(cancelled);
@@ -281,21 +291,35 @@ fn put_back(a: &mut Assembler) {
 fn close_channel(a: &mut Assembler) {
     let end = Label("not ours to close");
     a.label(CLOSE);
+    a.call_label(OURS);
+    a.raw(&[0x85, 0xc0], "test eax, eax");
+    a.jump_if(If::Zero, end);
+    a.load_u32(R::Rdi, Slot::Descriptor);
+    a.system_call(SYS_CLOSE);
+    a.label(end);
+    a.raw(&[0xc3], "ret");
+}
+
+/// `eax` = 1 if the descriptor still stands for the channel, else 0.
+fn is_ours(a: &mut Assembler) {
+    let not = Label("another file");
+    a.label(OURS);
     a.raw(&[0x48, 0x81, 0xec, 0x98, 0, 0, 0], "sub rsp, 152");
     a.load_u32(R::Rdi, Slot::Descriptor);
     a.raw(&[0x48, 0x89, 0xe6], "mov rsi, rsp");
     a.system_call(SYS_FSTAT);
     a.raw(&[0x85, 0xc0], "test eax, eax");
-    a.jump_if(If::NotZero, end);
+    a.jump_if(If::NotZero, not);
     a.raw(&[0x48, 0x8b, 0x04, 0x24], "mov rax, [rsp]");
     a.compare(R::Rax, Slot::Device);
-    a.jump_if(If::NotZero, end);
+    a.jump_if(If::NotZero, not);
     a.raw(&[0x48, 0x8b, 0x44, 0x24, 8], "mov rax, [rsp + 8]");
     a.compare(R::Rax, Slot::Inode);
-    a.jump_if(If::NotZero, end);
-    a.load_u32(R::Rdi, Slot::Descriptor);
-    a.system_call(SYS_CLOSE);
-    a.label(end);
+    a.jump_if(If::NotZero, not);
+    a.set(R::Rax, 1);
+    a.raw(&[0x48, 0x81, 0xc4, 0x98, 0, 0, 0, 0xc3], "add rsp, 152; ret");
+    a.label(not);
+    a.raw(&[0x31, 0xc0], "xor eax, eax");
     a.raw(&[0x48, 0x81, 0xc4, 0x98, 0, 0, 0, 0xc3], "add rsp, 152; ret");
 }
 

@@ -6,11 +6,12 @@
 
 use super::calls::Calls;
 use super::modules::{CodeMap, Owner};
+use super::pages::Pages;
 use super::tables::{MACHINE_REGISTERS, RA, RSP, Step, UnwindTables};
 use crate::base::{Addr, FieldValue};
 use crate::os::Registers;
 use crate::target::Memory;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -38,7 +39,7 @@ pub struct NativeFrame {
 /// Why there are no more frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// As many as were asked for.
+    /// As many as were asked for, or the last that was.
     Limit,
     /// The outermost frame.
     Outermost,
@@ -52,13 +53,41 @@ pub enum End {
 pub struct Unwinder<'m> {
     code: &'m CodeMap<'m>,
     memory: &'m dyn Memory,
+    /// What was read of a stack since the thread stopped.
+    pages: Pages<'m>,
     tables: RefCell<HashMap<u64, Option<Rc<UnwindTables>>>>,
+    /// Code whose tables were needed and not there, while none may be read.
+    missing: RefCell<Vec<Addr>>,
+    may_read: Cell<bool>,
 }
 
 impl<'m> Unwinder<'m> {
     /// Nothing is read yet.
     pub fn new(code: &'m CodeMap<'m>, memory: &'m dyn Memory) -> Unwinder<'m> {
-        Unwinder { code, memory, tables: RefCell::default() }
+        let (tables, missing) = (RefCell::default(), RefCell::default());
+        Unwinder { code, memory, pages: Pages::new(memory), tables, missing, may_read: Cell::new(true) }
+    }
+
+    /// Whether tables may be read that are not known yet: files are read for that, so better not while a thread stands still.
+    /// Without it, frames end where they are needed, and [`Unwinder::read_missing`] says so.
+    pub fn may_read_tables(&self, may: bool) {
+        self.may_read.set(may);
+    }
+
+    /// Reads the tables that were missing. False if none were.
+    pub fn read_missing(&self) -> bool {
+        let before = self.may_read.replace(true);
+        let missing = self.missing.take();
+        for addr in &missing {
+            self.tables_at(*addr);
+        }
+        self.may_read.set(before);
+        !missing.is_empty()
+    }
+
+    /// True when the frames of the last look ended for want of tables.
+    pub fn is_missing_tables(&self) -> bool {
+        !self.missing.borrow().is_empty()
     }
 
     /// Reads the tables that nearly every stack needs, so that no thread has to stand still for that.
@@ -71,14 +100,17 @@ impl<'m> Unwinder<'m> {
         }
     }
 
-    /// The frames, innermost first, `limit` at the most. `likely` says of a function of the C library whether the thread may
-    /// well have called it to get where it is; needed only where that library has no tables.
+    /// The frames, innermost first, `limit` at the most, and none further out than one whose function `is_last`. `likely` says of
+    /// a function of the C library whether the thread may well have called it to get where it is; needed only where that
+    /// library has no tables.
     pub fn frames(
         &self,
         registers: &Registers,
         limit: usize,
+        is_last: &dyn Fn(Addr) -> bool,
         likely: &dyn Fn(Addr) -> bool,
     ) -> (Vec<NativeFrame>, End) {
+        self.pages.forget();
         let mut machine = machine_registers(registers);
         let (mut frames, mut interrupted, mut is_innermost) = (Vec::new(), false, true);
         loop {
@@ -91,7 +123,7 @@ impl<'m> Unwinder<'m> {
             // A return address may lie behind the function, when that ends with a call.
             let inside = if is_innermost || interrupted { pc } else { pc.back(1) };
             let tables = self.tables_at(inside);
-            let found = tables.as_ref().and_then(|tables| tables.step(inside, &machine, self.memory));
+            let found = tables.as_ref().and_then(|tables| tables.step(inside, &machine, &self.pages));
             frames.push(NativeFrame {
                 address: pc,
                 owner: self.code.owner(inside),
@@ -100,7 +132,7 @@ impl<'m> Unwinder<'m> {
                 sp,
                 interrupted,
             });
-            if frames.len() >= limit {
+            if frames.len() >= limit || found.as_ref().is_some_and(|found| is_last(found.0)) {
                 return (frames, End::Limit);
             }
             let step = match found {
@@ -120,7 +152,7 @@ impl<'m> Unwinder<'m> {
 
     /// Decodes calls.
     pub fn calls(&self) -> Calls<'_> {
-        Calls { code: self.code, memory: self.memory }
+        Calls { code: self.code, memory: &self.pages }
     }
 
     fn tables_at(&self, addr: Addr) -> Option<Rc<UnwindTables>> {
@@ -133,6 +165,10 @@ impl<'m> Unwinder<'m> {
         if let Some(known) = self.tables.borrow().get(&base.0) {
             return known.clone();
         }
+        if !self.may_read.get() {
+            self.missing.borrow_mut().push(addr);
+            return None;
+        }
         let tables = UnwindTables::read(file.map(|(_, module)| module), base, self.memory).map(Rc::new);
         self.tables.borrow_mut().insert(base.0, tables.clone());
         tables
@@ -143,7 +179,7 @@ impl<'m> Unwinder<'m> {
     /// them. Words that earlier calls left lie between those that count.
     fn scan(&self, sp: Addr, likely: &dyn Fn(Addr) -> bool) -> Step {
         let mut bytes = vec![0; SCAN_BYTES];
-        if self.memory.read(sp, &mut bytes).is_err() {
+        if self.pages.read(sp, &mut bytes).is_err() {
             return Step::Broken;
         }
         let words: Vec<Addr> = bytes.chunks_exact(8).filter_map(Addr::from_bytes).collect();

@@ -12,11 +12,20 @@ use super::sys::{self, WaitState};
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::unistd::Pid;
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
-/// How long to look for a stop without sleeping in between.
-const SPIN: Duration = Duration::from_millis(1);
+/// How long to look for a stop without sleeping in between: a thread that has a processor of its own needs less. Giving way
+/// (`sched_yield`) is no help: the kernel then has every other program of the machine run first, for milliseconds, with the
+/// thread standing still.
+const SPIN: Duration = Duration::from_micros(40);
+/// How long to sleep between looks then: the thread may wait for our processor.
+const NAP: Duration = Duration::from_micros(20);
+/// And how long where that is no help either.
+const LONG_NAP: Duration = Duration::from_micros(200);
+/// When that begins.
+const IS_LONG: Duration = Duration::from_millis(20);
 
 /// `PTRACE_O_SUSPEND_SECCOMP`: system calls are not filtered while traced (Linux 4.3, needs `CAP_SYS_ADMIN`).
 const SUSPEND_SECCOMP: i32 = 1 << 21;
@@ -66,15 +75,18 @@ impl Stopping {
         };
         seized.map_err(from_errno)?;
         step();
-        let held = Held { tid, since, not_send: PhantomData };
+        let held = Held { tid, since, ran: Cell::new(since), not_send: PhantomData };
         ptrace::interrupt(tid).map_err(from_errno)?;
         Ok(Stopping(held))
     }
 
     /// Waits until it has stopped, for `limit` at the most; in vain, what remains can be waited for again.
-    pub fn wait(self, limit: Duration) -> Result<Held, (StopError, Option<Stopping>)> {
+    pub fn wait(mut self, limit: Duration) -> Result<Held, (StopError, Option<Stopping>)> {
         match self.0.wait_for_stop(Instant::now() + limit) {
-            Ok(()) => Ok(self.0),
+            Ok(()) => {
+                self.0.since = self.0.ran.get();
+                Ok(self.0)
+            }
             Err(StopError::Deadline) => Err((StopError::Deadline, Some(self))),
             Err(error) => Err((error, None)),
         }
@@ -84,7 +96,10 @@ impl Stopping {
 /// A thread that stands still until this is dropped. Not `Send`: only the thread that stopped it can do anything with it.
 pub struct Held {
     tid: Pid,
+    /// Since when it may have stood still.
     since: Instant,
+    /// When it certainly ran last: it was asked to stop, or was looked at and had not.
+    ran: Cell<Instant>,
     not_send: PhantomData<*const ()>,
 }
 
@@ -111,20 +126,22 @@ impl Held {
     fn wait(&self, deadline: Instant) -> Result<WaitState, StopError> {
         let began = Instant::now();
         loop {
+            let looked = Instant::now();
             match sys::wait_stopped(self.tid) {
-                Ok(WaitState::Running) | Err(Errno::EINTR) => {}
+                Ok(WaitState::Running) => self.ran.set(looked),
+                Err(Errno::EINTR) => {}
                 Ok(state) => return Ok(state),
                 Err(Errno::ECHILD | Errno::ESRCH) => return Err(StopError::Gone),
                 Err(errno) => return Err(StopError::Os(errno)),
             }
-            let now = Instant::now();
-            if now > deadline {
+            if looked > deadline {
                 return Err(StopError::Deadline);
             }
-            if now.duration_since(began) < SPIN {
-                std::thread::yield_now();
+            let waited = looked.duration_since(began);
+            if waited < SPIN {
+                std::hint::spin_loop();
             } else {
-                std::thread::sleep(Duration::from_micros(100));
+                std::thread::sleep(if waited < IS_LONG { NAP } else { LONG_NAP });
             }
         }
     }
@@ -134,9 +151,10 @@ impl Held {
         self.tid.as_raw()
     }
 
-    /// When the stop was asked for.
-    pub fn since(&self) -> Instant {
-        self.since
+    /// Lets it go; for how long it stood still, or made system calls for us, at the most.
+    pub fn let_go(self) -> Duration {
+        // Before the kernel is asked: it may have the thread run on our processor at once, and us when that is done.
+        self.since.elapsed()
     }
 
     /// Stops it again when it did not reach the system call that it was let run to.

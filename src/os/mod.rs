@@ -23,6 +23,7 @@ mod syscall_tables;
 mod syscalls;
 mod tasks;
 mod thread_status;
+mod timers;
 mod watchdog;
 mod write;
 
@@ -45,5 +46,6 @@ pub use sys::{share_heap, wait_for_interrupt};
 pub use syscalls::{Activity, Call};
 pub use tasks::{CpuUse, Reading, Stillness, TaskStat, Tasks};
 pub use thread_status::{ThreadStatus, is_frozen, may_suspend_seccomp, stack_limit, waits_for_vfork};
+pub use timers::SharpTimers;
 pub use watchdog::{Progress, with_deadline};
 pub use write::{DescriptorLimit, MemoryWriter};

@@ -4,6 +4,7 @@
 mod answers;
 mod exec;
 mod exec_driver;
+mod exec_filtered;
 mod exec_killed;
 mod exec_places;
 mod interrupted;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     for (group, tests) in [
         ("answers", answers::TESTS),
         ("exec", exec::TESTS),
+        ("exec_filtered", exec_filtered::TESTS),
         ("exec_killed", exec_killed::TESTS),
         ("exec_places", exec_places::TESTS),
         ("interrupted", interrupted::TESTS),

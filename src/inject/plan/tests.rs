@@ -79,7 +79,7 @@ fn letter(decision: &Decision) -> char {
 
 /// Decisions for all doings, in the order of [`doings`].
 fn row(situation: &Situation, choice: &ThreadChoice, excluded: &[Route]) -> String {
-    let attempt = Attempt { number: 0, excluded };
+    let attempt = Attempt { excluded, ..Attempt::default() };
     let one = |doing| letter(&plan(&Situation { doing, ..situation.clone() }, choice, &attempt));
     doings().into_iter().map(one).collect()
 }
@@ -145,7 +145,7 @@ fn what_did_not_work_is_not_tried_again() {
                         (0..ROUTES.len()).filter(|i| bits >> i & 1 == 1).map(|i| ROUTES[i]).collect();
                     for doing in doings() {
                         let situation = Situation { doing, ..situation.clone() };
-                        let attempt = Attempt { number: 3, excluded: &excluded };
+                        let attempt = Attempt { number: 3, excluded: &excluded, ..Attempt::default() };
                         if let Decision::Go(route, _) = plan(&situation, &choice, &attempt) {
                             assert!(!excluded.contains(&route), "{route:?} {situation:?}");
                         }
@@ -227,4 +227,45 @@ fn reasons_name_their_cause() {
     assert!(reason(free(), ThreadChoice::Auto).contains("no protocol of its own"));
     let unsafe_place = Situation { doing: doings()[4].clone(), ..free() };
     assert!(reason(unsafe_place, ThreadChoice::Auto).contains("inside the allocator (malloc)"));
+}
+
+#[test]
+fn a_route_that_does_not_fit_is_not_said_to_have_failed() {
+    let with = |only, few_descriptors, situation: &Situation, choice| {
+        plan(situation, &choice, &Attempt { only: Some(only), few_descriptors, ..Attempt::default() })
+    };
+    let new = Situation { remote_debugging: Some(true), ..free() };
+    for base in [free(), new.clone()] {
+        for doing in doings() {
+            for only in ROUTES {
+                let situation = Situation { doing: doing.clone(), ..base.clone() };
+                match with(only, false, &situation, ThreadChoice::Auto) {
+                    Decision::Go(route, _) => assert_eq!(route.kind(), only.kind(), "{situation:?}"),
+                    Decision::Wait(why) | Decision::Refuse(why) => {
+                        assert!(!why.contains("tried"), "{only:?} {situation:?}: {why}");
+                        let is_unsafe = matches!(doing, Doing::Unsafe(_));
+                        assert!(is_unsafe || why.contains(only.kind().name()), "{only:?} {situation:?}: {why}");
+                    }
+                }
+            }
+        }
+    }
+    let decision = with(Route::SignalFrame, false, &free(), ThreadChoice::Auto);
+    assert_eq!(letter(&decision), '.');
+    let expected =
+        "only the route signal_frame is wanted (--route), and what the thread does now fits pending_call: the thread";
+    assert!(why(&decision).starts_with(expected), "{decision:?}");
+    // A version without the protocol never gets it.
+    let decision = with(Route::RemoteDebugger, false, &free(), ThreadChoice::Auto);
+    assert!(letter(&decision) == 'x' && why(&decision).contains("no protocol of its own"), "{decision:?}");
+    let decision = with(Route::RemoteDebugger, true, &new, ThreadChoice::Auto);
+    assert!(letter(&decision) == 'x' && why(&decision).contains("free file descriptors"), "{decision:?}");
+    // Where the route is not asked for, its failing is no news; another thread is reached by no other.
+    let other = Situation { is_main: false, ..new };
+    let decision = with(Route::PendingCall, false, &other, ThreadChoice::Tid(7));
+    assert!(letter(&decision) == 'x' && why(&decision).contains("another route than"), "{decision:?}");
+    assert_eq!(
+        letter(&with(Route::NewThread, false, &Situation { doing: doings()[2].clone(), ..free() }, ThreadChoice::Auto)),
+        't'
+    );
 }

@@ -4,14 +4,7 @@ use crate::inject::Route;
 
 /// The name in JSON.
 pub(super) fn name(route: Route) -> &'static str {
-    match route {
-        Route::PendingCall => "pending_call",
-        Route::PendingCallWoken => "pending_call_woken",
-        Route::SignalFrame => "signal_frame",
-        Route::NewThread => "new_thread",
-        Route::RemoteDebugger => "remote_debugger",
-        Route::RemoteDebuggerWoken => "remote_debugger_woken",
-    }
+    route.name()
 }
 
 /// What is done, in order; the last is where the script runs.

@@ -2,10 +2,10 @@
 
 use super::collect::{Collected, milliseconds};
 use super::follow::{Followed, Outside, follow};
-use super::{ExecOptions, ExecReport, ExecStatus, Message, News, words};
+use super::{ExecOptions, ExecReport, ExecStatus, ExecThread, Message, News, words};
 use crate::base::{Problem, ProblemKind};
 use crate::cpython::find;
-use crate::inject::bootstrap::{Place, render};
+use crate::inject::bootstrap::{Place, prepare};
 use crate::inject::channel::{Channel, Event};
 use crate::inject::{
     ChannelFacts, ChannelState, Decision, InjectError, InjectOptions, Injected, Progress, Route, Script, Subject,
@@ -43,8 +43,10 @@ impl End {
         report.would = self.would;
         report.waited_ms = self.waited.map(milliseconds);
         report.paused_us = self.paused.map(|paused| paused.as_micros() as u64);
-        if let Some(thread) = &mut report.thread {
-            thread.tid = self.tid;
+        match &mut report.thread {
+            Some(thread) => thread.tid = self.tid,
+            // A script that has printed nothing yet has not said which thread it is in either.
+            thread => *thread = self.tid.map(|tid| ExecThread { tid: Some(tid), ident: None, name: None }),
         }
         report.problems.extend(self.problem);
     }
@@ -112,7 +114,8 @@ impl Work<'_> {
         }
         self.doing.at("starting the script");
         let mut seen = Seen::default();
-        let program = |facts: &ChannelFacts| render(self.script, &place(facts)).into_bytes();
+        let prepared = prepare(self.script);
+        let program = |facts: &ChannelFacts| prepared.render(&place(facts)).into_bytes();
         match inject(&subject, &options, &program, &mut |progress| self.progress(progress, &mut seen)) {
             Err(error) => self.failed(error),
             Ok(injected) => Ok(self.watch(&injected, seen)),
