@@ -38,7 +38,6 @@ fn main() -> ExitCode {
     for (group, tests) in [
         ("answers", answers::TESTS),
         ("exec", exec::TESTS),
-        ("exec_killed", exec_killed::TESTS),
         ("exec_places", exec_places::TESTS),
         ("interrupted", interrupted::TESTS),
         ("layers", layers::TESTS),
@@ -52,6 +51,7 @@ fn main() -> ExitCode {
         trials.extend(tests.iter().map(|(name, run)| Trial::test(format!("faults::{group}::{name}"), *run)));
     }
     trials.extend(answers::unsupported());
+    trials.extend(exec_killed::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
