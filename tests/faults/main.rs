@@ -3,6 +3,7 @@
 
 mod answers;
 mod exec;
+mod exec_containers;
 mod exec_driver;
 mod exec_killed;
 mod exec_places;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     for (group, tests) in [
         ("answers", answers::TESTS),
         ("exec", exec::TESTS),
+        ("exec_containers", exec_containers::TESTS),
         ("exec_places", exec_places::TESTS),
         ("interrupted", interrupted::TESTS),
         ("layers", layers::TESTS),
