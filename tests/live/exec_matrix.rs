@@ -7,9 +7,10 @@ use std::process::Command;
 use nix::libc;
 use serde_json::Value;
 
+use crate::exec_uvloop::{self, Library};
 use crate::support::registry::Interpreter;
 use crate::support::stage::Stage;
-use crate::support::target::Target;
+use crate::support::target::{self, Target};
 use crate::support::{Failed, Outcome, attach, ensure, kernel};
 
 /// What a cell expects.
@@ -40,6 +41,13 @@ const RUNNING: &[&str] = &["pending_call", "remote_debugger"];
 /// Where the main thread is now here, now there.
 const ANY: &[&str] =
     &["pending_call", "pending_call_woken", "signal_frame", "remote_debugger", "remote_debugger_woken"];
+
+impl State {
+    /// False where an interpreter cannot have it.
+    pub(crate) fn exists(&self, interpreter: &Interpreter) -> bool {
+        self.name != "uvloop" || exec_uvloop::exists(interpreter)
+    }
+}
 
 const fn blocked(name: &'static str, blocked_in: &'static [i64], routes: &'static [&'static str]) -> State {
     State { name, blocked_in, expect: Expect::Main, routes, endless: false }
@@ -75,6 +83,13 @@ pub(crate) const STATES: &[State] = &[
     blocked("queue", FUTEX, IN_LOCK),
     blocked("join", FUTEX, IN_LOCK),
     blocked("waitpid", &[libc::SYS_wait4], IN_CALL),
+    State {
+        name: "uvloop",
+        blocked_in: &[libc::SYS_epoll_wait, libc::SYS_epoll_pwait],
+        expect: Expect::NewThread,
+        routes: &["new_thread"],
+        endless: false,
+    },
     State {
         name: "c_released",
         blocked_in: &[libc::SYS_poll, libc::SYS_ppoll],
@@ -137,7 +152,13 @@ impl Outside {
 
 /// One cell.
 pub(crate) fn run(state: &State, interpreter: &Interpreter, stage: &Stage) -> Outcome {
-    let mut target = Target::start(interpreter, stage, &["exec_states.py", state.name])?;
+    let mut command = target::python(interpreter);
+    command.arg(stage.inside("exec_states.py")).arg(state.name);
+    let library = if state.name == "uvloop" { Some(Library::of(interpreter)?) } else { None };
+    if let Some(library) = &library {
+        command.env("PYTHONPATH", &library.inside);
+    }
+    let mut target = Target::spawn(command)?;
     let pid = target.pid;
     let is_there = || {
         let call = kernel::system_call(pid, pid)?.map(|(number, _)| number as i64);
