@@ -12,6 +12,7 @@ mod exec_command;
 mod exec_matrix;
 mod exec_situation;
 mod exec_uvloop;
+mod exec_uwsgi;
 mod gil;
 mod lifetime;
 mod listing;
@@ -69,6 +70,7 @@ fn trials() -> Result<Vec<Trial>, Failed> {
         trials.extend(of_interpreter(&Arc::new(interpreter), stage));
     }
     trials.extend(embedded::trials()?);
+    trials.extend(exec_uwsgi::trials()?);
     Ok(trials)
 }
 
