@@ -2,7 +2,8 @@
 //! them), and hardened ones. Seen from outside: results come back, with the ids of both namespaces, and nothing is left there.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::libc;
@@ -19,6 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("runc", || everywhere("debian-3.13", RUNC, &[])),
     ("runc_of_old_version", || everywhere("debian-3.9", RUNC, &[])),
     ("runc_3.14", || everywhere("debian-3.14", RUNC, &[])),
+    ("runc_user_namespace", || everywhere("debian-3.11", RUNC_USER_NAMESPACE, &[])),
     ("podman", || everywhere("debian-3.11", PODMAN, &[])),
     ("podman_of_old_version", || everywhere("debian-3.9", PODMAN, &[])),
     ("podman_3.15", || everywhere("debian-3.15", PODMAN, &[])),
@@ -30,8 +32,9 @@ pub(crate) const TESTS: &[Test] = &[
 #[derive(Clone, Copy)]
 struct Engine {
     program: &'static str,
-    /// Further options, and what must be true of the process in it: fields of /proc/PID/status.
+    /// For podman its options, for runc further namespaces.
     options: &'static [&'static str],
+    /// What must be true of the process in it: fields of /proc/PID/status.
     is: &'static [(&'static str, &'static str)],
 }
 
@@ -41,6 +44,10 @@ const RUNC: Engine = Engine {
     options: &[],
     is: &[("Uid", "65534\t65534\t65534\t65534"), ("CapEff", "0000000000000000"), ("NoNewPrivs", "1")],
 };
+
+/// Root there, and nobody that the machine knows.
+const RUNC_USER_NAMESPACE: Engine =
+    Engine { program: "runc", options: &["user"], is: &[("Uid", "100000\t100000\t100000\t100000")] };
 
 /// As `podman run` does it. Its system-call filter refuses what it does not know with `ENOSYS` or `EPERM`.
 const PODMAN: Engine = Engine { program: "podman", options: &[], is: &[("Uid", "0\t0\t0\t0"), ("Seccomp", "2")] };
@@ -117,7 +124,18 @@ impl Container {
         words.extend(arguments);
         let mut command = Command::new(self.engine.program);
         if self.engine.program == "runc" {
-            fs::write(self.directory.path().join("config.json"), bundle(&root, &words).to_string())?;
+            let mut seen = interpreter.root.clone();
+            if !self.engine.options.is_empty() {
+                // Whoever is root in another user namespace must get there, and may not enter our home.
+                seen = self.directory.path().join("root");
+                fs::create_dir(&seen)?;
+                fs::set_permissions(self.directory.path(), fs::Permissions::from_mode(0o755))?;
+                command = Command::new("unshare");
+                command.args(["--mount", "sh", "-c", "mount --bind \"$0\" \"$1\" && shift && exec runc \"$@\"", &root]);
+                command.arg(&seen);
+            }
+            let config = bundle(&seen, &words, self.engine.options);
+            fs::write(self.directory.path().join("config.json"), config.to_string())?;
             command.arg("run").arg("--pid-file").arg(self.pid_file()).arg("--bundle").arg(self.directory.path());
             command.arg(&self.name);
         } else {
@@ -133,13 +151,20 @@ impl Container {
 }
 
 /// The configuration of a container for runc (the OCI's runtime specification, config.md).
-fn bundle(root: &str, words: &[&str]) -> Value {
-    let kinds = ["pid", "network", "ipc", "uts", "mount", "cgroup"];
+fn bundle(root: &Path, words: &[&str], further: &[&str]) -> Value {
+    let kinds = [&["pid", "network", "ipc", "uts", "mount", "cgroup"], further].concat();
+    let id = if further.is_empty() { 65534 } else { 0 };
+    let mapping = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    let mut linux = json!({"namespaces": kinds.iter().map(|kind| json!({"type": kind})).collect::<Vec<_>>()});
+    if further.contains(&"user") {
+        linux["uidMappings"] = mapping.clone();
+        linux["gidMappings"] = mapping;
+    }
     json!({
         "ociVersion": "1.0.2",
         "root": {"path": root, "readonly": true},
         "process": {
-            "user": {"uid": 65534, "gid": 65534},
+            "user": {"uid": id, "gid": id},
             "cwd": "/",
             "args": words,
             "env": ["LC_ALL=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1"],
@@ -151,7 +176,7 @@ fn bundle(root: &str, words: &[&str]) -> Value {
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
             {"destination": "/srv", "type": "bind", "source": PROGRAMS, "options": ["bind", "ro"]},
         ],
-        "linux": {"namespaces": kinds.map(|kind| json!({"type": kind}))},
+        "linux": linux,
     })
 }
 
