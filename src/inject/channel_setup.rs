@@ -11,7 +11,7 @@ use super::context::{CONTEXT_AT, ChannelState, Context, PAGE, Slot};
 use super::entrances::Entrances;
 use super::trampoline::{self, RESULT_AT};
 use crate::base::Addr;
-use crate::os::{DescriptorLimit, MemoryWriter, innermost_id};
+use crate::os::{MemoryWriter, descriptor_limits, innermost_id};
 use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};
 use std::fs::{File, OpenOptions};
@@ -25,7 +25,9 @@ const SYS_CLOSE: i64 = 3;
 const SYS_MMAP: i64 = 9;
 pub(super) const SYS_MUNMAP: i64 = 11;
 const SYS_FCNTL: i64 = 72;
+const SYS_PRLIMIT64: i64 = 302;
 const SYS_MEMFD_CREATE: i64 = 319;
+const RLIMIT_NOFILE: u64 = 7;
 const MFD_CLOEXEC: u64 = 1;
 /// Never to be executed as a program; it can still be mapped so that it can be executed. Linux 6.3.
 const MFD_NOEXEC_SEAL: u64 = 8;
@@ -254,24 +256,8 @@ pub fn channel_state(channel: &File) -> ChannelState {
 
 /// The descriptor of a new file in memory, not one of the standard streams.
 fn open_descriptor(borrowed: &mut Borrowed<'_>, pid: i32) -> Result<u64, InjectError> {
-    let name = borrowed.put_beside(format!("{NAME}\0").as_bytes())?;
-    let mut make = |flags| {
-        borrowed.system_call("making the channel (memfd_create)", SYS_MEMFD_CREATE, [name.0, flags, 0, 0, 0, 0])
-    };
-    let mut create = || match make(MFD_CLOEXEC) {
-        // Where `vm.memfd_noexec` is 2, and it has to be said (memfd_create(2)).
-        Err(InjectError::Step { source: Errno::EACCES, .. }) => make(MFD_CLOEXEC | MFD_NOEXEC_SEAL),
-        result => result,
-    };
-    let fd = match create() {
-        Err(InjectError::Step { source: Errno::EMFILE, .. }) => {
-            // The limit is the program's own; it is as before when this goes out of scope.
-            let _raised = DescriptorLimit::raise(pid).map_err(|source| InjectError::Step {
-                step: "it has no free descriptor, and its limit cannot be raised",
-                source,
-            })?;
-            create()?
-        }
+    let fd = match create_file(borrowed) {
+        Err(InjectError::Step { source: Errno::EMFILE, .. }) => create_above_limit(borrowed, pid)?,
         result => result?,
     };
     if fd >= FIRST_DESCRIPTOR {
@@ -281,6 +267,34 @@ fn open_descriptor(borrowed: &mut Borrowed<'_>, pid: i32) -> Result<u64, InjectE
     let moved = borrowed.system_call("moving the channel", SYS_FCNTL, args);
     close_descriptor(borrowed, fd);
     moved
+}
+
+fn create_file(borrowed: &mut Borrowed<'_>) -> Result<u64, InjectError> {
+    let name = borrowed.put_beside(format!("{NAME}\0").as_bytes())?;
+    let mut make = |flags| {
+        borrowed.system_call("making the channel (memfd_create)", SYS_MEMFD_CREATE, [name.0, flags, 0, 0, 0, 0])
+    };
+    match make(MFD_CLOEXEC) {
+        // Where `vm.memfd_noexec` is 2, and it has to be said (memfd_create(2)).
+        Err(InjectError::Step { source: Errno::EACCES, .. }) => make(MFD_CLOEXEC | MFD_NOEXEC_SEAL),
+        result => result,
+    }
+}
+
+/// Where no descriptor is free: with the program's soft limit raised to its hard one for that moment. It does so itself:
+/// every process may, while for another one's limits `CAP_SYS_RESOURCE` is needed (`prlimit(2)`).
+fn create_above_limit(borrowed: &mut Borrowed<'_>, pid: i32) -> Result<u64, InjectError> {
+    let step = "it has no free descriptor, and its limit cannot be raised";
+    let (soft, hard) = descriptor_limits(pid).ok_or(InjectError::Step { step, source: Errno::EMFILE })?;
+    let set = |borrowed: &mut Borrowed<'_>, soft: u64| {
+        let limits = borrowed.put_beside(&[soft, hard].map(u64::to_le_bytes).concat())?;
+        borrowed.system_call(step, SYS_PRLIMIT64, [0, RLIMIT_NOFILE, limits.0, 0, 0, 0])
+    };
+    set(borrowed, hard)?;
+    let made = create_file(borrowed);
+    let restored = set(borrowed, soft);
+    let fd = made?;
+    restored.inspect_err(|_| close_descriptor(borrowed, fd)).map(|_| fd)
 }
 
 /// Maps `len` bytes and one page so that it can be executed and not written. Where a file in memory may not be executed, memory

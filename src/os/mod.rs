@@ -45,7 +45,9 @@ pub use stop::{StopError, StopFailure, StopRequest, StoppedThread};
 pub use sys::{share_heap, wait_for_interrupt};
 pub use syscalls::{Activity, Call};
 pub use tasks::{CpuUse, Reading, Stillness, TaskStat, Tasks};
-pub use thread_status::{ThreadStatus, is_frozen, may_suspend_seccomp, stack_limit, waits_for_vfork};
+pub use thread_status::{
+    ThreadStatus, descriptor_limits, is_frozen, may_suspend_seccomp, stack_limit, waits_for_vfork,
+};
 pub use timers::SharpTimers;
 pub use watchdog::{Progress, with_deadline};
-pub use write::{DescriptorLimit, MemoryWriter};
+pub use write::MemoryWriter;

@@ -138,15 +138,3 @@ pub(super) fn resume(tid: Pid, to_call: bool, signal: i32) -> Result<(), Errno> 
     };
     Errno::result(result).map(drop)
 }
-
-/// Sets how many descriptors a process may have open (soft limit), within its hard limit; what it was before.
-pub(super) fn raise_descriptor_limit(pid: Pid, soft: Option<u64>) -> Result<u64, Errno> {
-    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: without a new limit prlimit only writes to `old`, which is a valid rlimit64.
-    let result = unsafe { libc::prlimit64(pid.as_raw(), libc::RLIMIT_NOFILE, std::ptr::null(), &mut old) };
-    Errno::result(result)?;
-    let new = libc::rlimit64 { rlim_cur: soft.unwrap_or(old.rlim_max).min(old.rlim_max), rlim_max: old.rlim_max };
-    // SAFETY: `new` is a valid rlimit64 that outlives the call; the old limit is not asked for.
-    let result = unsafe { libc::prlimit64(pid.as_raw(), libc::RLIMIT_NOFILE, &new, std::ptr::null_mut()) };
-    Errno::result(result).map(|_| old.rlim_cur)
-}

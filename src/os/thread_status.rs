@@ -49,9 +49,21 @@ pub fn may_suspend_seccomp() -> bool {
 
 /// The limit to which the first thread's stack may grow, in bytes; `None` for no limit, or one that cannot be read.
 pub fn stack_limit(pid: i32) -> Option<u64> {
+    limits(pid, "Max stack size")?.0.parse().ok()
+}
+
+/// How many descriptors the process may have open, and how far it may raise that itself: the soft and the hard limit.
+pub fn descriptor_limits(pid: i32) -> Option<(u64, u64)> {
+    let number = |word: &str| if word == "unlimited" { Some(u64::MAX) } else { word.parse().ok() };
+    let (soft, hard) = limits(pid, "Max open files")?;
+    Some((number(&soft)?, number(&hard)?))
+}
+
+/// The soft and the hard limit of this name, as `/proc/PID/limits` has them.
+fn limits(pid: i32, name: &str) -> Option<(String, String)> {
     let text = read_proc(&format!("/proc/{pid}/limits"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Max stack size"))?;
-    line.split_whitespace().next()?.parse().ok()
+    let mut words = text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace();
+    Some((words.next()?.to_owned(), words.next()?.to_owned()))
 }
 
 /// True when the process's control group is frozen (`cgroups(7)`, `Documentation/admin-guide/cgroup-v2.rst`): nothing in it

@@ -1,7 +1,6 @@
 //! Writing into a process's memory: its data by `process_vm_writev`, or by `/proc/PID/mem` where that is refused.
 
 use super::steps::step;
-use super::sys::raise_descriptor_limit;
 use crate::base::Addr;
 use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_writev};
@@ -40,26 +39,5 @@ impl MemoryWriter {
         let file: std::io::Result<File> = OpenOptions::new().write(true).open(format!("/proc/{}/mem", self.pid));
         let written = file.and_then(|file| file.write_all_at(bytes, addr.0));
         written.map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
-    }
-}
-
-/// A process's limit of open descriptors, raised as far as it could itself raise it; as before when dropped.
-pub struct DescriptorLimit {
-    pid: Pid,
-    before: u64,
-}
-
-impl DescriptorLimit {
-    /// Raises the soft limit to the hard one (`prlimit(2)`).
-    pub fn raise(pid: i32) -> Result<DescriptorLimit, Errno> {
-        let pid = Pid::from_raw(pid);
-        let before = raise_descriptor_limit(pid, None)?;
-        Ok(DescriptorLimit { pid, before })
-    }
-}
-
-impl Drop for DescriptorLimit {
-    fn drop(&mut self) {
-        let _ = raise_descriptor_limit(self.pid, Some(self.before));
     }
 }

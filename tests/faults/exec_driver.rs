@@ -21,7 +21,7 @@ const ORDER: &str = "PYATTACH_TEST_ORDER";
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) pid: i32,
-    /// Only this route; empty for whichever fits.
+    /// Only this route, named as for `--route`; empty for whichever fits.
     pub(crate) route: &'static str,
     /// Python that runs with `channel(text)` to answer.
     pub(crate) script: String,
@@ -149,10 +149,10 @@ fn run(order: &str) -> Result<(), Box<dyn std::error::Error>> {
 
 fn route_of(name: &str) -> Option<Route> {
     Some(match name {
-        "pending" => Route::PendingCall,
-        "frame" => Route::SignalFrame,
-        "thread" => Route::NewThread,
-        "remote" => Route::RemoteDebugger,
+        "pending-call" => Route::PendingCall,
+        "signal-frame" => Route::SignalFrame,
+        "new-thread" => Route::NewThread,
+        "remote-debugger" => Route::RemoteDebugger,
         _ => return None,
     })
 }

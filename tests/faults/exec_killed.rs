@@ -1,80 +1,147 @@
-//! `SIGKILL` between any two of the system calls by which a script is run in a process: the process runs on as if nothing had
-//! been, and the next script runs.
+//! `SIGKILL` between any two of the system calls by which a script is run in a process, and at random moments: the process runs
+//! on as if nothing had been, and the next script runs.
 //!
-//! Each test kills at each step in turn until one run needs no more of them. `PYATTACH_KILLS=500` adds so many kills at random
-//! moments to each.
+//! Each cell kills at each step in turn until one run needs no more of them, and then the command itself at a few random moments.
+//! `PYATTACH_KILLS=500` makes it so many in each cell, and prints what came of them.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use libtest_mimic::Trial;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::Test;
-use crate::exec_driver::{Done, Order};
+use crate::exec_driver::Order;
 use crate::support::registry;
 use crate::support::stage::Stage;
 use crate::support::target::{DEADLINE, Target};
-use crate::support::{Failed, Outcome, ensure};
+use crate::support::{Failed, Outcome, attach, ensure};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("busy_by_a_pending_call", || at_each_step("3.7", "busy", "pending")),
-    ("busy_by_the_official_way", || at_each_step("3.14", "busy", "remote")),
-    ("allocating", || at_each_step("3.13", "malloc", "")),
-    ("in_a_lock", || at_each_step("3.8", "lock", "")),
-    ("asleep", || at_each_step("3.13", "sleep", "frame")),
-    ("in_select_of_a_build_without_gil", || at_each_step("3.14t", "select", "")),
-    ("receiving_by_a_new_thread", || at_each_step("3.11", "recv", "thread")),
-    ("receiving_by_a_frame", || at_each_step("3.11", "recv", "frame")),
+/// The grid: each version with each state of exec_beating.py.
+const VERSIONS: [&str; 5] = ["3.7", "3.9", "3.11", "3.13", "3.14"];
+const STATES: [&str; 6] = ["busy", "malloc", "sleep", "lock", "select", "recv"];
+
+/// Beside it: other builds, and routes that are not taken by themselves there.
+const MORE: &[(&str, &str, &str)] = &[
+    ("3.14", "busy", "remote-debugger"),
+    ("3.13", "sleep", "signal-frame"),
+    ("3.14t", "select", ""),
+    ("3.11", "recv", "new-thread"),
+    ("3.11", "recv", "signal-frame"),
 ];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let grid = STATES.iter().flat_map(|state| VERSIONS.map(|version| (version, *state, "")));
+    let one = |(version, state, route): (&'static str, &'static str, &'static str)| {
+        let by = if route.is_empty() { String::new() } else { format!("_by_{route}") };
+        Trial::test(format!("faults::exec_killed::{state}{by}::{version}"), move || cell(version, state, route))
+    };
+    grid.chain(MORE.iter().copied()).map(one).collect()
+}
 
 /// More steps than any route has.
 const STEPS: u32 = 150;
 
-fn at_each_step(interpreter: &str, state: &str, route: &'static str) -> Outcome {
-    let interpreter = registry::find(interpreter)?;
+fn cell(version: &str, state: &str, route: &'static str) -> Outcome {
+    let interpreter = registry::find(version)?;
     let target = Target::start(&interpreter, &Stage::new(&interpreter.root)?, &["exec_beating.py", state])?;
     let before = Being::of(target.pid)?;
-    let order = |number: u32| {
-        let script = format!("import __main__\n__main__.ran.append({number})\nchannel('ran')");
-        Order::new(target.pid, &script).by(route)
-    };
-    let mut step = 0;
-    loop {
-        step += 1;
-        ensure!(step < STEPS, "{STEPS} steps were not enough");
-        let done = order(step).dying_at(step).run()?;
-        if !done.killed {
-            ensure!(done.ok && done.answer() == "ran", "{done}");
-            break;
-        }
-        beats_on(&target).map_err(|error| format!("killed at step {step}: {}", error.message().unwrap_or("")))?;
-        before.ensure_same(target.pid, step)?;
-    }
-    ensure!(step > 15, "only {step} steps were counted: is this a build with debug assertions?");
-    let random: u32 = std::env::var("PYATTACH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
-    for number in 0..random {
-        kill_some_time(&order(STEPS + number), number)?;
-        beats_on(&target)?;
-        before.ensure_same(target.pid, STEPS + number)?;
-    }
-    let last = order(10 * STEPS).run()?;
-    ensure!(last.ok && last.answer() == "ran", "after {} kills: {last}", step - 1 + random);
+    let last_step = at_each_step(&target, &before, route)?;
+    let random = at_random_moments(&target, &before, route)?;
+    // Whatever is still on its way has had its turn when the next has run.
+    let last = Order::new(target.pid, "import __main__\nchannel(repr(__main__.ran))").by(route).run()?;
+    ensure!(last.ok, "after all: {last}");
+    let ran: Vec<u32> = serde_json::from_str(last.answer())?;
+    ensure!(ran.iter().collect::<BTreeSet<_>>().len() == ran.len(), "some ran twice: {ran:?}");
+    let lost: Vec<_> = random.went_through.iter().filter(|number| !ran.contains(number)).collect();
+    ensure!(lost.is_empty(), "said to have run, and did not: {lost:?}");
     beats_on(&target)?;
-    before.ensure_nothing_left(target.pid)
+    before.ensure_nothing_left(target.pid)?;
+    if kills() > FEW {
+        eprintln!(
+            "{version} {state} {route}: killed before each of {} steps and at {} random moments; {} between them ran",
+            last_step - 1,
+            random.killed,
+            random.went_through.len()
+        );
+    }
+    Ok(())
 }
 
-/// Kills a run after a while that is another one each time.
-fn kill_some_time(order: &Order, number: u32) -> Outcome {
-    let child = order.start()?;
-    let pid = Pid::from_raw(child.id() as i32);
-    // Over as long as a run takes, in no order.
-    std::thread::sleep(Duration::from_micros(u64::from(number.wrapping_mul(7919) % 100) * 1000));
-    let _ = kill(pid, Signal::SIGKILL);
-    let done = Done::of(child)?;
-    ensure!(done.killed || done.ok, "{done}");
-    Ok(())
+/// Kills at the first step, the second and so on; gives the number of the run that needed no more.
+fn at_each_step(target: &Target, before: &Being, route: &'static str) -> Result<u32, Failed> {
+    for step in 1..STEPS {
+        let script = format!("import __main__\n__main__.ran.append({step})\nchannel('ran')");
+        let done = Order::new(target.pid, &script).by(route).dying_at(step).run()?;
+        if !done.killed {
+            ensure!(done.ok && done.answer() == "ran", "{done}");
+            ensure!(step > 15, "only {step} steps were counted: is this a build with debug assertions?");
+            return Ok(step);
+        }
+        beats_on(target).map_err(|error| format!("killed at step {step}: {}", error.message().unwrap_or("")))?;
+        before.ensure_same(target.pid, step)?;
+    }
+    Err(format!("{STEPS} steps were not enough").into())
+}
+
+/// So many kills at random moments without `PYATTACH_KILLS`.
+const FEW: u32 = 4;
+
+fn kills() -> u32 {
+    std::env::var("PYATTACH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(FEW)
+}
+
+#[derive(Default)]
+struct Random {
+    killed: u32,
+    /// The numbers of those that ended before they were killed.
+    went_through: Vec<u32>,
+}
+
+/// Kills the command after a part of the time that it takes, another part each time. One in ten runs is left alone: it has to
+/// work, and tells how long that takes now.
+fn at_random_moments(target: &Target, before: &Being, route: &str) -> Result<Random, Failed> {
+    let (wanted, mut random, mut takes) = (kills(), Random::default(), Duration::ZERO);
+    for number in (STEPS..).take(2 * wanted as usize + 20) {
+        if random.killed == wanted {
+            return Ok(random);
+        }
+        let began = Instant::now();
+        let child = command(target.pid, number, route).spawn()?;
+        let alone = number % 10 == 0;
+        if !alone {
+            // Multiples of the golden ratio are spread evenly, and in no order.
+            std::thread::sleep(takes.mul_f64((f64::from(number) * 0.618_033_988_75).fract()));
+            let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
+        }
+        let output = child.wait_with_output()?;
+        match output.status.code() {
+            Some(0) if output.stdout == b"ran\n" => {
+                random.went_through.push(number);
+                takes = began.elapsed();
+            }
+            None if !alone => random.killed += 1,
+            _ => return Err(format!("run {number}: {output:?}").into()),
+        }
+        beats_on(target).map_err(|error| format!("after run {number}: {}", error.message().unwrap_or("")))?;
+        before.ensure_same(target.pid, number)?;
+    }
+    ensure!(random.killed == wanted, "only {} of {wanted} kills were in time", random.killed);
+    Ok(random)
+}
+
+fn command(pid: i32, number: u32, route: &str) -> Command {
+    let script = format!("import __main__\n__main__.ran.append({number})\nprint('ran')");
+    let mut command = Command::new(attach::BINARY);
+    command.args(["exec", "--timeout", "40", &pid.to_string(), "-c", &script]);
+    if !route.is_empty() {
+        command.args(["--route", route]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 /// Fails unless it beats twice from now on and has noticed nothing.

@@ -103,18 +103,18 @@ fn innermost(target: &Target) -> Result<i32, Failed> {
     Ok(pid)
 }
 
-fn descriptors(pid: i32) -> Result<BTreeSet<String>, Failed> {
+pub(crate) fn descriptors(pid: i32) -> Result<BTreeSet<String>, Failed> {
     let entries = std::fs::read_dir(format!("/proc/{pid}/fd"))?;
     Ok(entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<std::io::Result<_>>()?)
 }
 
-fn limits(pid: i32) -> Result<String, Failed> {
+pub(crate) fn limits(pid: i32) -> Result<String, Failed> {
     Ok(std::fs::read_to_string(format!("/proc/{pid}/limits"))?)
 }
 
 const SCRIPT: &str = "import sys\nmain = sys.modules['__main__']\nmain.ran += 1\nprint(main.STATE)\n";
 
-fn exec(pid: i32, arguments: &[&str]) -> Result<Value, Failed> {
+pub(crate) fn exec(pid: i32, arguments: &[&str]) -> Result<Value, Failed> {
     let mut command = Command::new(attach::BINARY);
     command.args(["exec", "--json", "--timeout", "40"]).args(arguments).arg(pid.to_string()).args(["-c", SCRIPT]);
     let report = attach::run(command)?.json()?;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod exec;
+mod exec_containers;
 mod exec_driver;
 mod exec_filtered;
 mod exec_killed;
@@ -39,8 +40,8 @@ fn main() -> ExitCode {
     for (group, tests) in [
         ("answers", answers::TESTS),
         ("exec", exec::TESTS),
+        ("exec_containers", exec_containers::TESTS),
         ("exec_filtered", exec_filtered::TESTS),
-        ("exec_killed", exec_killed::TESTS),
         ("exec_places", exec_places::TESTS),
         ("interrupted", interrupted::TESTS),
         ("layers", layers::TESTS),
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         trials.extend(tests.iter().map(|(name, run)| Trial::test(format!("faults::{group}::{name}"), *run)));
     }
     trials.extend(answers::unsupported());
+    trials.extend(exec_killed::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

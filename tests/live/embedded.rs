@@ -36,7 +36,7 @@ fn command(embedder: &Embedder) -> Result<Command, Failed> {
 }
 
 /// Reads up to the line `READY pid` and gives the pid.
-fn wait_until_ready(target: &Target) -> Result<i32, Failed> {
+pub(crate) fn wait_until_ready(target: &Target) -> Result<i32, Failed> {
     loop {
         if let Some(pid) = target.line()?.strip_prefix("READY ") {
             return Ok(pid.trim().parse()?);
@@ -74,7 +74,7 @@ fn blocked_in_lock(embedder: &Embedder) -> Outcome {
 }
 
 /// The application server and its workers, which would outlive a killed master.
-struct Server(Target);
+pub(crate) struct Server(pub(crate) Target);
 
 impl Drop for Server {
     fn drop(&mut self) {

@@ -7,9 +7,10 @@ use std::process::Command;
 use nix::libc;
 use serde_json::Value;
 
+use crate::exec_uvloop::{self, Library};
 use crate::support::registry::Interpreter;
 use crate::support::stage::Stage;
-use crate::support::target::Target;
+use crate::support::target::{self, Target};
 use crate::support::{Failed, Outcome, attach, ensure, kernel};
 
 /// What a cell expects.
@@ -40,6 +41,18 @@ const RUNNING: &[&str] = &["pending_call", "remote_debugger"];
 /// Where the main thread is now here, now there.
 const ANY: &[&str] =
     &["pending_call", "pending_call_woken", "signal_frame", "remote_debugger", "remote_debugger_woken"];
+
+impl State {
+    /// False where an interpreter cannot have it.
+    pub(crate) fn exists(&self, interpreter: &Interpreter) -> bool {
+        self.name != "uvloop" || exec_uvloop::exists(interpreter)
+    }
+
+    /// True when nothing ends it.
+    pub(crate) fn is_endless(&self) -> bool {
+        self.endless
+    }
+}
 
 const fn blocked(name: &'static str, blocked_in: &'static [i64], routes: &'static [&'static str]) -> State {
     State { name, blocked_in, expect: Expect::Main, routes, endless: false }
@@ -75,6 +88,13 @@ pub(crate) const STATES: &[State] = &[
     blocked("queue", FUTEX, IN_LOCK),
     blocked("join", FUTEX, IN_LOCK),
     blocked("waitpid", &[libc::SYS_wait4], IN_CALL),
+    State {
+        name: "uvloop",
+        blocked_in: &[libc::SYS_epoll_wait, libc::SYS_epoll_pwait],
+        expect: Expect::NewThread,
+        routes: &["new_thread"],
+        endless: false,
+    },
     State {
         name: "c_released",
         blocked_in: &[libc::SYS_poll, libc::SYS_ppoll],
@@ -135,51 +155,79 @@ impl Outside {
     }
 }
 
+/// A cell whose process is in place.
+pub(crate) struct Cell<'a> {
+    pub(crate) state: &'a State,
+    /// The interpreter's name.
+    pub(crate) name: &'a str,
+    pub(crate) pid: i32,
+}
+
+impl Cell<'_> {
+    fn is_there(&self) -> Result<bool, Failed> {
+        let call = kernel::system_call(self.pid, self.pid)?.map(|(number, _)| number as i64);
+        // A call that was interrupted may go on under another name.
+        Ok(call.is_some_and(|number| self.state.blocked_in.contains(&number) || number == libc::SYS_restart_syscall))
+    }
+
+    /// Runs the scripts, and fails unless all is from outside as it was.
+    pub(crate) fn run_scripts(&self) -> Outcome {
+        let Cell { state, pid, .. } = *self;
+        if !state.blocked_in.is_empty() {
+            kernel::wait_until(state.name, || self.is_there())?;
+        }
+        let before = Outside::of(pid)?;
+        let mut routes = BTreeSet::new();
+        for count in 1..=runs() {
+            let report = exec(pid, &[])?;
+            ensure!(report["status"] == "ok", "run {count}: {report}");
+            let place = if state.expect == Expect::Main { "main" } else { "other" };
+            ensure!(report["stdout"] == format!("{place} {count}\n"), "run {count}: {report}");
+            let route = report["route"].as_str().unwrap_or_default();
+            // A state that is over by itself leaves a loop that sleeps.
+            ensure!(state.routes.contains(&route) || ANY.contains(&route) && count > 1, "run {count}: {report}");
+            routes.insert(route.to_owned());
+        }
+        // The last instructions are still to be run when the script's end is seen.
+        kernel::wait_until("the state of before", || {
+            let now = Outside::of(pid)?;
+            Ok(now == before || (state.name == "fork" && now.ours.is_empty() && now.descriptors == before.descriptors))
+        })?;
+        kernel::ensure_left_alone(pid)?;
+        ensure!(!state.endless || self.is_there()?, "it is no longer where it was");
+        if runs() > 1 {
+            eprintln!("{} {}: {} of {} ran, by {routes:?}", self.name, state.name, runs(), runs());
+        }
+        Ok(())
+    }
+}
+
 /// One cell.
 pub(crate) fn run(state: &State, interpreter: &Interpreter, stage: &Stage) -> Outcome {
-    let mut target = Target::start(interpreter, stage, &["exec_states.py", state.name])?;
-    let pid = target.pid;
-    let is_there = || {
-        let call = kernel::system_call(pid, pid)?.map(|(number, _)| number as i64);
-        // A call that was interrupted may go on under another name.
-        Ok(call.is_some_and(|number| state.blocked_in.contains(&number) || number == libc::SYS_restart_syscall))
-    };
-    if !state.blocked_in.is_empty() {
-        kernel::wait_until(state.name, is_there)?;
+    let mut command = target::python(interpreter);
+    command.arg(stage.inside("exec_states.py")).arg(state.name);
+    let library = if state.name == "uvloop" { Some(Library::of(interpreter)?) } else { None };
+    if let Some(library) = &library {
+        command.env("PYTHONPATH", &library.inside);
     }
-    let before = Outside::of(pid)?;
-    let mut routes = BTreeSet::new();
-    for count in 1..=runs() {
-        let report = exec(pid, &[])?;
-        ensure!(report["status"] == "ok", "run {count}: {report}");
-        let place = if state.expect == Expect::Main { "main" } else { "other" };
-        ensure!(report["stdout"] == format!("{place} {count}\n"), "run {count}: {report}");
-        let route = report["route"].as_str().unwrap_or_default();
-        // A state that is over by itself leaves a loop that sleeps.
-        ensure!(state.routes.contains(&route) || ANY.contains(&route) && count > 1, "run {count}: {report}");
-        routes.insert(route.to_owned());
-    }
-    // The last instructions are still to be run when the script's end is seen.
-    kernel::wait_until("the state of before", || {
-        let now = Outside::of(pid)?;
-        Ok(now == before || (state.name == "fork" && now.ours.is_empty() && now.descriptors == before.descriptors))
-    })?;
-    kernel::ensure_left_alone(pid)?;
+    let mut target = Target::spawn(command)?;
+    Cell { state, name: &interpreter.name, pid: target.pid }.run_scripts()?;
     if state.endless {
-        ensure!(is_there()?, "it is no longer where it was");
         return Ok(());
     }
     target.tell("end\n")?;
-    let said: Value = serde_json::from_str(&target.line()?)?;
+    ensure_unchanged(&serde_json::from_str(&target.line()?)?)?;
+    let ended = target.finish()?;
+    ensure!(ended.success(), "it ended with {ended}");
+    Ok(())
+}
+
+/// Fails unless the process says that each script ran once, and that all is as it was.
+pub(crate) fn ensure_unchanged(said: &Value) -> Outcome {
     ensure!(said["value"] == said["expected"], "what was interrupted gave {said}");
     ensure!(said["ran"] == runs(), "not each ran once: {said}");
     ensure!(said["changed"] == "" && said["beats"] == true, "{said}");
     ensure!(said["modules"].as_array().is_some_and(Vec::is_empty), "modules: {said}");
-    let ended = target.finish()?;
-    ensure!(ended.success(), "it ended with {ended}");
-    if runs() > 1 {
-        eprintln!("{} {}: {} of {} ran, by {routes:?}", interpreter.name, state.name, runs(), runs());
-    }
     Ok(())
 }
 

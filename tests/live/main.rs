@@ -11,6 +11,8 @@ mod exec_bootstrap;
 mod exec_command;
 mod exec_matrix;
 mod exec_situation;
+mod exec_uvloop;
+mod exec_uwsgi;
 mod gil;
 mod lifetime;
 mod listing;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
 fn trials() -> Result<Vec<Trial>, Failed> {
     let interpreters = registry::interpreters()?;
     let mut trials = required(&interpreters);
+    trials.push(exec_uvloop::each_is_known(&interpreters));
     let mut stages = HashMap::new();
     for interpreter in interpreters.into_iter().filter(Interpreter::is_supported) {
         if !stages.contains_key(&interpreter.root) {
@@ -67,6 +70,7 @@ fn trials() -> Result<Vec<Trial>, Failed> {
         trials.extend(of_interpreter(&Arc::new(interpreter), stage));
     }
     trials.extend(embedded::trials()?);
+    trials.extend(exec_uwsgi::trials()?);
     Ok(trials)
 }
 
@@ -77,7 +81,7 @@ fn of_interpreter(interpreter: &Arc<Interpreter>, stage: &Arc<Stage>) -> Vec<Tri
         let name = format!("live::{}::{}", shape.name, interpreter.name);
         trials.push(Trial::test(name, move || shapes::run(shape, &interpreter, &stage)));
     }
-    for state in exec_matrix::STATES {
+    for state in exec_matrix::STATES.iter().filter(|state| state.exists(interpreter)) {
         let (interpreter, stage) = (Arc::clone(interpreter), Arc::clone(stage));
         let name = format!("live::exec_matrix::{}::{}", state.name, interpreter.name);
         trials.push(Trial::test(name, move || exec_matrix::run(state, &interpreter, &stage)));

@@ -15,7 +15,7 @@ except ImportError:
 
 STATE = sys.argv[1]
 # How long a call waits, in seconds, and how much sooner a coarse clock may say that it is over.
-WAIT, EARLY = 0.02, 0.002
+WAIT, EARLY = 0.01, 0.002
 ran = []
 
 

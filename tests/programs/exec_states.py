@@ -148,17 +148,25 @@ def by_epoll(select, fd):
 
 
 def in_asyncio():
-    global release
+    import asyncio
+    return idle_in(asyncio.new_event_loop())
+
+
+def in_uvloop():
+    import uvloop
+    return idle_in(uvloop.new_event_loop())
+
+
+def idle_in(loop):
     import asyncio
 
     async def main():
         global release
-        event, loop = asyncio.Event(), asyncio.get_event_loop()
+        event = asyncio.Event()
         release = lambda: loop.call_soon_threadsafe(event.set)
         loop.call_soon(ready)
         return await event.wait()
 
-    loop = asyncio.new_event_loop()
     try:
         return loop.run_until_complete(main()), True
     finally:
@@ -348,7 +356,7 @@ def signalled():
 
 STATES = {
     "sleep": sleeping, "recv": receiving, "recv_timeout": receiving_with_timeout, "accept": accepting, "read_pipe": reading,
-    "select": selecting(by_select), "poll": selecting(by_poll), "epoll": selecting(by_epoll), "asyncio": in_asyncio,
+    "select": selecting(by_select), "poll": selecting(by_poll), "epoll": selecting(by_epoll), "asyncio": in_asyncio, "uvloop": in_uvloop,
     "lock": locking, "lock_timeout": locking_with_timeout, "rlock": locking_recursively, "condition": waiting_for_condition,
     "event": waiting_for_event, "queue": getting, "join": joining, "waitpid": waiting_for_child, "busy": busy,
     "contention": contending, "malloc": allocating, "c_holds_gil": holding_the_gil, "c_released": released_in_c,
