@@ -103,6 +103,7 @@ def all_tools(binary):
         Tool("py-spy", lambda pid: [directory / "py-spy", "dump", "--full-filenames", "--pid", str(pid)], parse_pyspy),
         Tool("py-spy, locals", lambda pid: [directory / "py-spy", "dump", "--locals", "--pid", str(pid)], None),
         Tool("pystack", lambda pid: [directory / "pystack", "--no-color", "remote", str(pid)], parse_pystack),
+        Tool("pystack, locals", lambda pid: [directory / "pystack", "--no-color", "remote", "--locals", str(pid)], None),
         Tool("austin", lambda pid: [*austin(directory), f"--where={pid}"], parse_austin),
     ]
 
