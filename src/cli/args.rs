@@ -61,14 +61,8 @@ pub(super) struct StackArgs {
     #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = parse_interval, requires = "samples")]
     pub(super) interval: Duration,
 
-    /// Whether threads may be stopped: auto stops those that would change what is being read; never stops none, and marks
-    /// stacks that cannot be proved; always stops all threads
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
-    pub(super) pause: PauseChoice,
-
-    /// Longest time a thread is kept stopped, in milliseconds
-    #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
-    pub(super) max_pause: u64,
+    #[command(flatten)]
+    pub(super) reading: ReadingArgs,
 
     /// Show only this thread: its id (TID), its ident, or its name. May be given several times
     #[arg(long, value_name = "THREAD")]
@@ -91,15 +85,15 @@ pub(super) struct StackArgs {
     pub(super) locals: bool,
 
     /// With --locals: levels of containers and instances within each other to show
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16), hide_short_help = true)]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16), requires = "locals", hide_short_help = true)]
     pub(super) locals_depth: u8,
 
     /// With --locals: items to show of one container, attributes of one instance
-    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000), hide_short_help = true)]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000), requires = "locals", hide_short_help = true)]
     pub(super) locals_items: u16,
 
     /// With --locals: characters to show of one value, roughly
-    #[arg(long, default_value_t = 400, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), hide_short_help = true)]
+    #[arg(long, default_value_t = 400, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), requires = "locals", hide_short_help = true)]
     pub(super) locals_chars: u32,
 
     /// With --locals: show values whose names say that they are secret, and passwords in addresses
@@ -126,10 +120,6 @@ pub(super) struct StackArgs {
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub(super) color: ColorChoice,
 
-    /// Where to take the layout of the interpreter's structures from
-    #[arg(long, value_enum, default_value_t, value_name = "SOURCE", hide_short_help = true)]
-    pub(super) layout: LayoutArg,
-
     /// Give up after this many seconds; with --samples, so long for each
     #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = parse_seconds)]
     pub(super) timeout: Duration,
@@ -137,6 +127,23 @@ pub(super) struct StackArgs {
     /// Say how the interpreter was found and read
     #[arg(short, long)]
     pub(super) verbose: bool,
+}
+
+// How the process is read, whatever of it is shown. (Clap would show a doc comment instead of the command's.)
+#[derive(clap::Args, Debug)]
+pub(super) struct ReadingArgs {
+    /// Whether threads may be stopped: auto stops those that would change what is being read; never stops none, and says what
+    /// cannot be proved; always stops all threads
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub(super) pause: PauseChoice,
+
+    /// Longest time a thread is kept stopped, in milliseconds
+    #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub(super) max_pause: u64,
+
+    /// Where to take the layout of the interpreter's structures from
+    #[arg(long, value_enum, default_value_t, value_name = "SOURCE", hide_short_help = true)]
+    pub(super) layout: LayoutArg,
 }
 
 /// List the Python processes that may be seen, workers below their parents.

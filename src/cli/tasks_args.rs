@@ -1,6 +1,6 @@
 //! What `pyattach tasks` can be asked for.
 
-use super::args::{ColorChoice, EXIT_CODES, LayoutArg, PauseChoice, parse_seconds};
+use super::args::{ColorChoice, EXIT_CODES, ReadingArgs, parse_seconds};
 use std::time::Duration;
 
 /// Show the asyncio tasks of a process: what each waits for, and who waits for whom.
@@ -36,14 +36,8 @@ pub(super) struct TasksArgs {
     #[arg(long, conflicts_with = "view")]
     pub(super) json: bool,
 
-    /// Whether threads may be stopped: auto stops those that would change what is being read; never stops none, and says when
-    /// what is shown cannot be proved; always stops all threads
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
-    pub(super) pause: PauseChoice,
-
-    /// Longest time a thread is kept stopped, in milliseconds
-    #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
-    pub(super) max_pause: u64,
+    #[command(flatten)]
+    pub(super) reading: ReadingArgs,
 
     /// Do not print source lines, which --task shows
     #[arg(long)]
@@ -52,10 +46,6 @@ pub(super) struct TasksArgs {
     /// When to use colours; NO_COLOR is respected
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub(super) color: ColorChoice,
-
-    /// Where to take the layout of the interpreter's structures from
-    #[arg(long, value_enum, default_value_t, value_name = "SOURCE", hide_short_help = true)]
-    pub(super) layout: LayoutArg,
 
     /// Give up after this many seconds
     #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = parse_seconds)]

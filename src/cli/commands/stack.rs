@@ -25,10 +25,10 @@ pub(super) const SOURCE_TIME: Duration = Duration::from_secs(3);
 /// Reads and prints.
 pub(in crate::cli) fn stack(args: &StackArgs, out: &mut dyn Write) -> Result<Exit, Failure> {
     let options = StackOptions {
-        pause: pause_choice(args.pause),
-        max_pause: Duration::from_millis(args.max_pause),
+        pause: pause_choice(args.reading.pause),
+        max_pause: Duration::from_millis(args.reading.max_pause),
         timeout: args.timeout,
-        layout: layout_choice(args.layout),
+        layout: layout_choice(args.reading.layout),
         native_threads: args.native_threads,
         waits: !args.no_waits,
         locals: args.locals.then(|| value_limits(args)),

@@ -14,10 +14,10 @@ use std::time::Duration;
 /// Reads and prints.
 pub(in crate::cli) fn tasks(args: &TasksArgs, out: &mut dyn Write) -> Result<Exit, Failure> {
     let options = StackOptions {
-        pause: pause_choice(args.pause),
-        max_pause: Duration::from_millis(args.max_pause),
+        pause: pause_choice(args.reading.pause),
+        max_pause: Duration::from_millis(args.reading.max_pause),
         timeout: args.timeout,
-        layout: layout_choice(args.layout),
+        layout: layout_choice(args.reading.layout),
         ..StackOptions::default()
     };
     let mut report = read(args.pid, &options)?;
