@@ -4,7 +4,7 @@ use super::Objects;
 use crate::base::{Addr, FieldValue};
 use crate::target::ReadError;
 
-/// `T_OBJECT_EX`, `_Py_T_OBJECT_EX` (`Include/structmember.h`, `Include/descrobject.h`).
+/// `Py_T_OBJECT_EX` (`Include/descrobject.h`, before 3.12 `structmember.h`): what `__slots__` are.
 const OBJECT_EX: i32 = 16;
 /// Largest instance that slots are believed to be in, in bytes.
 const INSTANCE_BYTES: u64 = 1 << 16;
@@ -41,9 +41,7 @@ impl Objects<'_> {
         }
     }
 
-    /// Where the instances of a type keep a slot: its namespace has a `PyMemberDescrObject` of
-    /// `PyDescr_COMMON { d_type, d_name, d_qualname }` and a pointer to a `PyMemberDef { name, type, offset, … }`
-    /// (`Include/descrobject.h`).
+    /// Where the instances of a type keep a slot.
     fn slot_offset(&self, ty: Addr, name: &'static str) -> Result<Option<u64>, ReadError> {
         if let Some(known) = self.slot_offsets.borrow().get(&(ty, name)) {
             return Ok(*known);
@@ -71,6 +69,13 @@ impl Objects<'_> {
             }
         }
         let Some(descriptor) = descriptor else { return Ok(None) };
+        self.member_offset(descriptor)
+    }
+
+    /// Where instances keep a slot for which a `member_descriptor` stands; `None` for what is no such descriptor. It is a
+    /// `PyMemberDescrObject` of `PyDescr_COMMON { d_type, d_name, d_qualname }` and a pointer to a
+    /// `PyMemberDef { name, type, offset, … }` (`Include/descrobject.h`).
+    pub(super) fn member_offset(&self, descriptor: Addr) -> Result<Option<u64>, ReadError> {
         if &*self.type_name(descriptor)? != "member_descriptor" {
             return Ok(None);
         }

@@ -8,8 +8,6 @@ use crate::base::{Addr, FieldValue};
 use crate::target::ReadError;
 use std::rc::Rc;
 
-/// `Py_T_OBJECT_EX` (`Include/descrobject.h`, before 3.12 `structmember.h`): what `__slots__` are.
-const OBJECT_EX: i32 = 16;
 /// Entries of a class's namespace that are looked through for slots.
 const CLASS_ENTRIES: usize = 2000;
 
@@ -111,9 +109,7 @@ impl Writer<'_, '_> {
         Ok(Shape { slots, fields: self.data_fields(ty)?, class })
     }
 
-    /// Names and offsets of the `__slots__` that a class itself has: its namespace holds a `PyMemberDescrObject` for each,
-    /// of `PyDescr_COMMON { d_type, d_name, d_qualname }` and a pointer to a `PyMemberDef { name, type, offset, … }`
-    /// (`Include/descrobject.h`).
+    /// Names and offsets of the `__slots__` that a class itself has: its namespace holds a `member_descriptor` for each.
     fn slots(&mut self, ty: Addr) -> Result<Vec<(Rc<str>, u64)>, ReadError> {
         if !self.read_type(ty)?.is_heap() {
             return Ok(Vec::new());
@@ -135,14 +131,7 @@ impl Writer<'_, '_> {
 
     fn slot(&self, name: Addr, descriptor: Addr) -> Result<Option<(Rc<str>, u64)>, ReadError> {
         let objects = self.objects();
-        if &*objects.type_name(descriptor)? != "member_descriptor" {
-            return Ok(None);
-        }
-        let member: Addr = self.word(descriptor, 24)?;
-        let bytes = objects.bytes(member, 24)?;
-        let kind = bytes.get(8..).and_then(i32::from_bytes);
-        let offset = bytes.get(16..).and_then(u64::from_bytes).filter(|offset| *offset % 8 == 0);
-        let (Some(OBJECT_EX), Some(offset)) = (kind, offset) else { return Ok(None) };
+        let Some(offset) = objects.member_offset(descriptor)? else { return Ok(None) };
         Ok(Some((objects.checked_str(name)?.into(), offset)))
     }
 
