@@ -2,9 +2,12 @@
 
 use crate::cpython::FindError;
 use crate::os::{Layer, OsError, Refusal};
-use crate::report::StackError;
+use crate::report::{StackError, pythons_below};
 use std::io::{self, Write};
 use std::process::ExitCode;
+
+/// Processes that are offered instead of one that is no Python.
+const PYTHONS_SHOWN: usize = 8;
 
 /// Exit codes; part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +106,10 @@ impl Failure {
 
 impl From<StackError> for Failure {
     fn from(error: StackError) -> Failure {
-        let (exit, hint) = stack_failure(&error);
+        let (exit, mut hint) = stack_failure(&error);
+        if let StackError::Find { pid, source: FindError::NotPython { .. } } = &error {
+            hint = Some(pythons_instead(*pid));
+        }
         Failure { exit, error: error.into(), hint }
     }
 }
@@ -150,6 +156,24 @@ fn why_absent(pid: i32) -> String {
     let refusal = crate::os::absent(pid);
     let seen = (refusal.layer() != Some(Layer::Process)).then(|| refusal.to_string().replace('\n', " "));
     seen.into_iter().chain(advice(&refusal)).collect::<Vec<_>>().join("\n")
+}
+
+/// Often the PID is that of a shell, or of another program that started the Python that is meant.
+fn pythons_instead(pid: i32) -> String {
+    let below = pythons_below(pid);
+    match below.as_slice() {
+        [] => "pyattach ps lists the Python processes".to_owned(),
+        [(python, command)] => format!("a Python runs below it: {python} ({command})"),
+        _ => {
+            let shown: Vec<String> = below.iter().take(PYTHONS_SHOWN).map(|(python, _)| python.to_string()).collect();
+            let more = if below.len() > shown.len() { ", …" } else { "" };
+            format!(
+                "{} Pythons run below it: {}{more}; stack --subprocesses shows all of them",
+                below.len(),
+                shown.join(", ")
+            )
+        }
+    }
 }
 
 fn find_failure(error: &FindError) -> (Exit, Option<String>) {

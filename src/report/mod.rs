@@ -32,7 +32,7 @@ pub use refused::{OsThread, RefusedReport, refused};
 pub use samples::{EndedThread, Motion, MotionState, SampleOptions, Samples, stack_samples};
 pub use source::{SourceFiles, SourceLine};
 pub use stack::{StackError, StackOptions, stack};
-pub use subprocesses::{ProcessError, ProcessStack, Reading, StacksReport, subprocesses};
+pub use subprocesses::{ProcessError, ProcessStack, Reading, StacksReport, pythons_below, subprocesses};
 pub use tasks::{
     AwaitKind, Awaiting, CreatedAt, EventLoop, ObjectId, Task, TaskException, TaskState, TasksReport, tasks,
 };

@@ -17,6 +17,9 @@ const STACKS_SCHEMA: &str = "pyattach.stacks/1";
 /// Longest time to find out whether a process runs Python.
 const LOOK_TIME: Duration = Duration::from_secs(5);
 
+/// Longest time to look for what else may be meant.
+const HINT_TIME: Duration = Duration::from_secs(2);
+
 /// Stacks of several processes.
 #[derive(Debug, Serialize)]
 pub struct StacksReport {
@@ -121,6 +124,18 @@ pub fn subprocesses(pid: i32, options: &StackOptions) -> Result<StacksReport, St
     // What ended meanwhile is not below it any more.
     report.processes.retain(|one| one.pid == pid || one.error.as_ref().is_none_or(|error| error.kind != "gone"));
     Ok(report)
+}
+
+/// The Python processes below a process, with their command lines: what may be meant where it is itself none. Those that do not
+/// show in time, or cannot be looked at, are left out.
+pub fn pythons_below(pid: i32) -> Vec<(i32, String)> {
+    let below: Vec<i32> = descendants(pid).unwrap_or_default().into_iter().map(|(found, _)| found).collect();
+    let below: Vec<i32> = below.into_iter().filter(|found| *found != pid).collect();
+    let files = KnownFiles::default();
+    let looks = each_with_deadline(below.clone(), HINT_TIME, HINT_TIME, move |pid| {
+        matches!(look(*pid, &files), Look::Python).then(|| command_line(*pid).join(" "))
+    });
+    below.into_iter().zip(looks).filter_map(|(pid, look)| Some((pid, look??))).collect()
 }
 
 enum Look {

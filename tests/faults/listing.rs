@@ -117,13 +117,17 @@ fn workers_are_read() -> Outcome {
     kernel::ensure_left_alone(target.pid)
 }
 
-/// That the process asked for is a shell is said, and no failure when there is a Python below it.
+/// That the process asked for is a shell is said, with the Python below it, and no failure where those below are wanted, too.
 fn below_a_shell() -> Outcome {
     let python = &interpreter()?.python;
     let mut command = Command::new("sh");
     command.args(["-c", "\"$0\" -c \"import os; print(os.getpid(), flush=True); os.read(0, 1)\"; :", python]);
     let shell = Target::spawn_unready(command)?;
     let pid: i32 = shell.line()?.parse()?;
+    let answer = attach::stack(shell.pid, &[])?;
+    answer.ensure_code(&[4])?;
+    let hint = format!("hint: a Python runs below it: {pid} (");
+    ensure!(answer.stderr.contains(&hint), "{}", answer.stderr);
     let answer = subprocesses(shell.pid, &["--json"])?;
     answer.ensure_code(&[0])?;
     let seen = answer.json()?;
