@@ -193,6 +193,9 @@ impl Planner<'_> {
             // What it waits for comes to it while it keeps the GIL; nothing else gets in before.
             _ if self.situation.attached => self
                 .at_its_own_check("the thread waits in C code that keeps the GIL, so nothing runs before that returns"),
+            Doing::PythonLock if self.is_excluded(Route::PendingCallWoken) => self.in_new_thread(
+                "the thread waits for one of Python's locks, and does not come out of that when it is interrupted",
+            ),
             Doing::PythonLock => self.go(
                 Route::PendingCallWoken,
                 "the thread waits for one of Python's locks, which looks for pending calls when it is interrupted",
