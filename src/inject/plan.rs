@@ -227,6 +227,9 @@ impl Planner<'_> {
             // What it waits for comes to it while it keeps the GIL; nothing else gets in before.
             _ if self.situation.attached => self
                 .at_its_own_check("the thread waits in C code that keeps the GIL, so nothing runs before that returns"),
+            Doing::PythonLock if self.is_excluded(Route::PendingCallWoken) => self.in_new_thread(
+                "the thread waits for one of Python's locks, and does not come out of that when it is interrupted",
+            ),
             Doing::PythonLock => self.go(
                 Route::PendingCallWoken,
                 "the thread waits for one of Python's locks, which looks for pending calls when it is interrupted",
@@ -236,6 +239,10 @@ impl Planner<'_> {
                 self.in_new_thread(&format!("the main thread waits in a system call that {module} made"))
             }
         }
+    }
+
+    fn is_excluded(&self, route: Route) -> bool {
+        self.attempt.excluded.contains(&route)
     }
 
     fn at_its_own_check(&self, why: &str) -> Decision {
@@ -255,7 +262,7 @@ impl Planner<'_> {
                 .in_new_thread(&format!("{why}, and with subinterpreters nothing tells which one it belongs to"));
         }
         // Either will do; which of them is wanted decides, and whether the first has turned out not to work.
-        if self.attempt.excluded.contains(&Route::SignalFrame) {
+        if self.is_excluded(Route::SignalFrame) {
             return self.in_new_thread(&format!("{why}, and it cannot be borrowed there"));
         }
         if self.attempt.only == Some(Route::NewThread) {
@@ -294,7 +301,7 @@ impl Planner<'_> {
 
     fn go(&self, route: Route, why: &str) -> Decision {
         match self.attempt.only {
-            _ if self.attempt.excluded.contains(&route) => {
+            _ if self.is_excluded(route) => {
                 Decision::Wait(format!("{why}; but that way was tried and does not work in this process"))
             }
             Some(only) if only.kind() != route.kind() => {

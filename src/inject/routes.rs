@@ -30,6 +30,12 @@ const CLAIM_LIMIT: Duration = Duration::from_millis(300);
 /// GIL after each of these system calls.
 const TAKEN_LIMIT: Duration = Duration::from_secs(3);
 
+/// How often a thread is woken that waits for one of Python's locks and goes on waiting: for a second, by the intervals of looks.
+/// musl keeps `EINTR` from its callers until the program has once installed a signal handler without `SA_RESTART` (`timedwait_cp`
+/// in `src/thread/__timedwait.c`). Python's own for SIGINT is one; it has none when it was started with SIGINT ignored, as
+/// by a shell's `&`.
+const WAKES: u32 = 5;
+
 /// How long the thread may take to stop in order that nothing is left behind.
 const WITHDRAW_LIMIT: Duration = Duration::from_secs(3);
 
@@ -41,6 +47,8 @@ pub(super) struct Live {
     mailbox: Option<Mailbox>,
     /// When it was first seen to have been taken from there.
     taken: Cell<Option<Instant>>,
+    /// How often the thread was woken once more.
+    wakes: u32,
 }
 
 impl Live {
@@ -93,8 +101,16 @@ impl Session<'_> {
         if let Some(live) = &mut self.live {
             if live.route == route || is_woken(live.route) == Some(route) {
                 return match is_woken(route) {
+                    // It waits for one of Python's locks as if nothing had been.
+                    Some(_) if route == Route::PendingCallWoken && live.wakes == WAKES => {
+                        self.excluded.push(route);
+                        self.take_back(held, news).map(|_| ())
+                    }
                     // It is still waiting: once more.
-                    Some(_) if live.route == route => wake(held),
+                    Some(_) if live.route == route => {
+                        live.wakes += 1;
+                        wake(held)
+                    }
                     _ => Ok(()),
                 };
             }
@@ -173,7 +189,7 @@ impl Session<'_> {
         self.has_leftovers = false;
         news.push(Progress::Requested { route });
         let mailbox = self.mailbox.filter(|_| request.facts.text_fd.is_some());
-        self.live = Some(Live { request, route, mailbox, taken: Cell::new(None) });
+        self.live = Some(Live { request, route, mailbox, taken: Cell::new(None), wakes: 0 });
         Ok(())
     }
 

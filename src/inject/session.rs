@@ -129,8 +129,8 @@ pub(super) struct Session<'a> {
     pub(super) writer: MemoryWriter,
     pub(super) inside: Inside,
     scene: &'a Scene<'a>,
-    /// Routes that have turned out not to work.
-    excluded: Vec<Route>,
+    /// Routes that are not to be taken, or have turned out not to work.
+    pub(super) excluded: Vec<Route>,
     few_descriptors: bool,
     looks: u32,
     /// How often the kernel refused to stop it.
@@ -260,7 +260,10 @@ impl Session<'_> {
         self.looks += 1;
         let mut news = Vec::new();
         let done = match &decision {
-            Decision::Go(route, _) => self.go(&held, *route, &mut news).or_else(|error| self.once_more(error)),
+            Decision::Go(route, why) => {
+                self.why.clone_from(why);
+                self.go(&held, *route, &mut news).or_else(|error| self.once_more(error))
+            }
             Decision::Wait(why) => {
                 self.why.clone_from(why);
                 Ok(())

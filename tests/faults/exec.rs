@@ -87,8 +87,8 @@ fn late() -> Outcome {
         let mut target = start(version, "c_call")?;
         kernel::wait_for_read(target.pid, target.pid)?;
         let before = Being::of(target.pid)?;
-        let began = Instant::now();
         let mut child = requested(&listing(target.pid, 1).within(LIMIT))?;
+        let began = Instant::now();
         child.kill()?;
         let done = Done::of(child)?;
         ensure!(done.killed, "{version}: {done}");

@@ -183,6 +183,8 @@ fn bundle(root: &Path, words: &[&str], further: &[&str]) -> Value {
 fn one(interpreter: &Interpreter, engine: Engine, state: &str, calls: &[i64], arguments: &[&str]) -> Outcome {
     let container = Container::new(engine)?;
     let mut target = Target::spawn(container.command(interpreter, &[&[state], arguments].concat())?)?;
+    // runc writes it when the process is running already.
+    kernel::wait_until("the file with its id", || Ok(container.pid_file().exists()))?;
     let pid: i32 = fs::read_to_string(container.pid_file())?.trim().parse()?;
     ensure!(target.pid == 1 && pid != 1, "it is {} inside and {pid} outside", target.pid);
     for (field, value) in engine.is {

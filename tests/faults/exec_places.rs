@@ -22,6 +22,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("other_user_3.15", || everywhere("3.15", &Place::Own("uid"))),
     ("no_free_descriptor", || everywhere("3.10", &Place::Own("nofile"))),
     ("no_free_descriptor_3.14", || everywhere("3.14", &Place::Own("nofile"))),
+    ("started_with_interrupts_ignored", || everywhere("3.12", &Place::Wrapped("sh", IGNORING))),
+    ("started_with_interrupts_ignored_musl", || everywhere("musl-3.14", &Place::Wrapped("sh", IGNORING))),
     ("directory_gone", || everywhere("3.8", &Place::Own("cwd"))),
     ("recursion_limit", || everywhere("3.13", &Place::Own("recursion"))),
     ("remote_debugging_disabled_by_variable", || disabled(&[], &[("PYTHON_DISABLE_REMOTE_DEBUG", "1")])),
@@ -32,9 +34,12 @@ pub(crate) const TESTS: &[Test] = &[
 const NAMESPACES: &[&str] =
     &["--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"];
 
+/// As a shell's `&` does it: Python then has no signal handler, and musl's waits do not end when they are interrupted.
+const IGNORING: &[&str] = &["-c", "trap '' INT; exec \"$0\" \"$@\""];
+
 /// Where the process is.
 enum Place {
-    /// Behind a command that makes namespaces.
+    /// Behind a command that makes namespaces, or something else that is inherited.
     Wrapped(&'static str, &'static [&'static str]),
     /// In all namespaces of its own, in a root that is read-only and has no /proc.
     Container,
