@@ -12,7 +12,7 @@ use super::remote::Mailbox;
 use super::routes::Live;
 use super::situation::{LookError, Scene};
 use super::turn::Turn;
-use super::{Attempt, CodeMap, Decision, Route, Situation, Symbols, hindrance, leftovers, plan};
+use super::{Attempt, CodeMap, Decision, Doing, Route, Situation, Symbols, hindrance, leftovers, plan};
 use crate::os::{Control, Held, MemoryWriter, SharpTimers, StopError, Stopping};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,9 @@ const RETRY: Duration = Duration::from_millis(5);
 const RETRY_AT_LEAST: Duration = Duration::from_millis(100);
 /// How often the kernel may refuse to stop the thread: another tracer may be there for a moment.
 const REFUSALS: u32 = 10;
+/// How often a thread that waits for a lock is woken in vain before that is taken to be no use. One that has woken up and wants
+/// the GIL does not wait for the lock any more.
+const WAKES: u32 = 3;
 /// How long a thread may take to stop.
 const STOP_LIMIT: Duration = Duration::from_millis(500);
 /// Starts a script in a process and returns as soon as it runs there.
@@ -72,6 +75,7 @@ pub fn inject(
         looks: 0,
         refusals: 0,
         look_soon: false,
+        wakes: 0,
         late: None,
         has_leftovers: leftovers::are_there(subject),
         began,
@@ -137,6 +141,8 @@ pub(super) struct Session<'a> {
     refusals: u32,
     /// The last look has only shown what has to be read before the next.
     look_soon: bool,
+    /// How often it was woken in vain.
+    wakes: u32,
     /// A stop that was asked for and has not come.
     pub(super) late: Option<Stopping>,
     /// There is something that a pyattach which was killed has left.
@@ -254,6 +260,7 @@ impl Session<'_> {
                 return Ok(());
             }
         };
+        self.count_wakes(&situation);
         let (only, few_descriptors) = (self.options.only_route, self.few_descriptors);
         let attempt = Attempt { number: self.looks, excluded: &self.excluded, only, few_descriptors };
         let decision = plan(&situation, &self.options.thread, &attempt);
@@ -273,6 +280,17 @@ impl Session<'_> {
         on_progress(Progress::Looked { situation, decision, paused });
         news.into_iter().for_each(on_progress);
         done
+    }
+
+    /// A thread that was woken in its wait for a lock should have looked around, and be gone from there, or be done.
+    fn count_wakes(&mut self, situation: &Situation) {
+        let was_woken = self.live.as_ref().is_some_and(|live| live.route == Route::PendingCallWoken);
+        if was_woken && situation.doing == Doing::PythonLock {
+            self.wakes += 1;
+            if self.wakes == WAKES {
+                self.excluded.push(Route::PendingCallWoken);
+            }
+        }
     }
 
     /// `None`: it cannot be stopped now; the reason is kept.
