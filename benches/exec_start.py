@@ -37,12 +37,14 @@ TARGETS = {
 # Main threads, beside which another thread of the target keeps time.
 WATCHED = {"busy": "while True: pass", "sleep": "import time\nwhile True: time.sleep(1000)"}
 WATCHER = """
-import ctypes, sys, threading
+import ctypes, os, sys, threading
 gaps = ctypes.PyDLL(sys.argv[1]) if sys.argv[3] == "python" else ctypes.CDLL(sys.argv[1])
 def watch():
     gaps.open_gaps(sys.argv[2].encode())
     if sys.argv[3] == "native":
         gaps.spin()
+    # It goes before no other: the one that has the GIL would have to wait for it.
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     while True:
         gaps.tick()
 threading.Thread(target=watch, daemon=True).start()
@@ -268,7 +270,7 @@ def misses_of_pauses(interpreter, found):
     return words
 
 
-def page(command, tables):
+def page(command, load, tables):
     return "\n".join([
         "# Benchmarks of exec",
         "",
@@ -277,15 +279,16 @@ def page(command, tables):
         "",
         f"    {command}",
         "",
-        f"Machine: {os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}.",
+        f"Machine: {os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}; programs that wanted to run when it began:",
+        f"{load:.1f} (load average of a minute; with more than a few tenths, times are longer than those of pyattach's own).",
         "",
         "Until the first line: from the start of the command to the first line of the script in the process. Each run has a",
         f"process of its own; a tool that has not run the script after {LIMIT} s has failed, and after {PATIENCE} failures alone it is not run",
         "again. `contention` is nine threads that compute: what remains there is waiting for the GIL, in turns of 5 ms.",
         "",
-        "Other threads: the longest gap between the clock readings of another thread of the process while the tool runs, with",
-        "real-time priority where that is allowed. One that computes in C shows whether it was stopped, one that runs Python",
-        "also for how long the script and the code around it had the GIL. `nothing` is the process left alone.",
+        "Other threads: the longest gap between the clock readings of another thread of the process while the tool runs. One that",
+        "computes in C, with real-time priority where that is allowed, shows whether it was stopped; one that runs Python, also for",
+        "how long the script and the code around it had the GIL. `nothing` is the process left alone.",
         "",
         *tables,
     ])
@@ -293,7 +296,7 @@ def page(command, tables):
 
 def main(binary, chosen, build_command):
     """All of it: the page, and what was missed."""
-    rounds, tables, missed = chosen.rounds or (3 if chosen.quick else 5), [], []
+    rounds, tables, missed, load = chosen.rounds or (3 if chosen.quick else 5), [], [], os.getloadavg()[0]
     names = chosen.interpreter or ["3.14", "3.11"]
     jobs = [(name, False) for name in names] + [(name, True) for name in chosen.interpreter or [*names, "3.14t"]]
     for name, is_pause in jobs:
@@ -302,4 +305,4 @@ def main(binary, chosen, build_command):
         found = (pauses if is_pause else measured)(binary, interpreter, rounds)
         tables.append((table_of_pauses if is_pause else table)(interpreter, found))
         missed += (misses_of_pauses if is_pause else misses)(interpreter, found)
-    return page(build_command, tables), missed
+    return page(build_command, load, tables), missed

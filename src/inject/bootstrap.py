@@ -2,14 +2,15 @@
 # that are passed to run() below, and leaves comments out). CPython 3.7 to 3.15.
 #
 # Compiling it takes the GIL from all other threads for a millisecond or two, before the script's first line. So what most
-# scripts do not need is in files of its own, ERRORS and VALUES, and compiled when it is needed. And nothing in here lets go of
+# scripts do not need is in files of its own, ERRORS, VALUES and STREAM, compiled when it is needed. And nothing in here lets go of
 # the GIL before the script begins, where that can be helped: with many threads it is long before it comes back.
 #
 # It leaves nothing behind: modules that were not loaded go again, standard streams, sys.argv, trace and profile functions
 # are put back, and nothing here makes a circle of references or a class, so all of it is freed when it returns.
 
 
-def run(FD, TEXT, DEVICE, INODE, AT, PID, DEADLINE, LIMIT, CUT, SOURCE, NAME, FILE, ARGUMENTS, SPACE, KIND, ERRORS, VALUES):
+def run(FD, TEXT, DEVICE, INODE, AT, PID, DEADLINE, LIMIT, CUT, SOURCE, NAME, FILE, ARGUMENTS, SPACE, KIND, ERRORS, VALUES,
+        STREAM):
     import sys
     modules = sys.modules
     borrowed = [name for name in ('posix', '_thread', 'time') if name not in modules]
@@ -88,34 +89,20 @@ def run(FD, TEXT, DEVICE, INODE, AT, PID, DEADLINE, LIMIT, CUT, SOURCE, NAME, FI
             out(tag, what.encode('utf-8', 'backslashreplace'))
             return len(what)
 
-        def writelines(lines):
-            for line in lines:
-                write(line)
-
-        def write_bytes(data):
-            out(tag, data)
-            return len(data)
-
         def flush():
             if old is not None and not mine():
                 old.flush()
 
-        def nothing(*_, **__):
-            pass
-
-        def no():
-            return False
-
         def get(attribute):
-            return own[attribute] if attribute in own and mine() else getattr(old, attribute)
+            if not mine():
+                return getattr(old, attribute)
+            if not own:
+                own.update(compiled(STREAM, 'attributes')(out, tag, write, name, mine, type(sys)))
+            return own[attribute] if attribute in own else getattr(old, attribute)
 
-        raw, made = type(sys)('pyattach'), type(sys)('pyattach')
-        raw.__dict__.update(write=write_bytes, flush=nothing)
-        own = dict(encoding='utf-8', errors='backslashreplace', newlines=None, closed=False, mode='w', name=name, buffer=raw,
-                   line_buffering=True, isatty=no, readable=no, seekable=no, writable=mine, close=nothing,
-                   reconfigure=nothing)
         # A module that says itself what its attributes are (PEP 562): a class would be garbage with circles.
-        made.__dict__.update(write=write, writelines=writelines, flush=flush, __getattr__=get)
+        made, own = type(sys)('pyattach'), {}
+        made.__dict__.update(write=write, flush=flush, __getattr__=get)
         return made
 
     # --- before, the script, after ----------------------------------------------------------------------------------------

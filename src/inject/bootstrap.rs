@@ -1,6 +1,6 @@
 //! The Python statement that runs a script inside the target and writes what becomes of it into the channel.
 //!
-//! `bootstrap.py` is that code, for people to read, and two files beside it; [`render`] puts it and the script into one line of
+//! `bootstrap.py` is that code, for people to read, and three files beside it; [`render`] puts it and the script into one line of
 //! ASCII, so that it is a C string in any encoding.
 
 use super::script::{Kind, Script};
@@ -17,6 +17,8 @@ pub const SCRIPT_BYTES: usize = 4 << 20;
 const SOURCE: &str = include_str!("bootstrap.py");
 /// What it needs when something was thrown.
 const ERRORS: &str = include_str!("bootstrap_errors.py");
+/// What it needs when a script asks its streams for more than writing.
+const STREAM: &str = include_str!("bootstrap_stream.py");
 /// What it needs for a value.
 const VALUES: &str = include_str!("bootstrap_value.py");
 
@@ -75,7 +77,7 @@ pub fn prepare(script: &Script) -> Prepared {
             after.push('\'');
         }
     }
-    for (name, code) in [("ERRORS", ERRORS), ("VALUES", VALUES)] {
+    for (name, code) in [("ERRORS", ERRORS), ("VALUES", VALUES), ("STREAM", STREAM)] {
         let _ = write!(after, ",'{name}':'");
         push_code(&mut after, code);
         after.push('\'');
@@ -184,7 +186,8 @@ mod tests {
 
     #[test]
     fn comments_stay_here() {
-        for (source, start) in [(SOURCE, "def run("), (ERRORS, "def errors("), (VALUES, "def values(")] {
+        let starts = ["def run(", "def errors(", "def values(", "def attributes("];
+        for (source, start) in [SOURCE, ERRORS, VALUES, STREAM].into_iter().zip(starts) {
             let mut code = String::new();
             push_code(&mut code, source);
             assert!(source.is_ascii() && source.starts_with('#') && code.starts_with(start), "{code}");

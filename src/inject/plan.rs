@@ -227,13 +227,7 @@ impl Planner<'_> {
             // What it waits for comes to it while it keeps the GIL; nothing else gets in before.
             _ if self.situation.attached => self
                 .at_its_own_check("the thread waits in C code that keeps the GIL, so nothing runs before that returns"),
-            Doing::PythonLock if self.is_excluded(Route::PendingCallWoken) => self.in_new_thread(
-                "the thread waits for one of Python's locks, and does not come out of that when it is interrupted",
-            ),
-            Doing::PythonLock => self.go(
-                Route::PendingCallWoken,
-                "the thread waits for one of Python's locks, which looks for pending calls when it is interrupted",
-            ),
+            Doing::PythonLock => self.in_lock(),
             Doing::OwnCall { .. } => self.in_own_call(),
             Doing::ForeignCall { module, .. } => {
                 self.in_new_thread(&format!("the main thread waits in a system call that {module} made"))
@@ -243,6 +237,19 @@ impl Planner<'_> {
 
     fn is_excluded(&self, route: Route) -> bool {
         self.attempt.excluded.contains(&route)
+    }
+
+    fn in_lock(&self) -> Decision {
+        if self.is_excluded(Route::PendingCallWoken) {
+            return self.in_new_thread(
+                "the thread waits for one of Python's locks, and its C library lets nothing interrupt that (musl does so in a \
+                 process that handles no signal)",
+            );
+        }
+        self.go(
+            Route::PendingCallWoken,
+            "the thread waits for one of Python's locks, which looks for pending calls when it is interrupted",
+        )
     }
 
     fn at_its_own_check(&self, why: &str) -> Decision {

@@ -1,4 +1,5 @@
-//! Scripts in processes that are kept from what is needed: files in memory that may not be executed, or not be made at all.
+//! Scripts in processes that are kept from what is needed: files in memory that may not be executed, or not be made at all, and
+//! waits that nothing interrupts.
 
 use std::process::Command;
 
@@ -15,16 +16,19 @@ pub(crate) const TESTS: &[Test] = &[
     ("memfd_that_must_say_noexec", || filtered("319:1:8:0:13")),
     ("memfd_not_to_be_mapped_executable", || filtered("9:3:0xffffffff:1:13")),
     ("memfd_refused", memfd_refused),
+    ("lock_that_nothing_interrupts", lock_that_nothing_interrupts),
 ];
 
 /// By pending call and by signal frame; then in the same ways by CPython's own protocol, whose files nobody maps.
 const STATES: &[(&str, &str)] = &[("3.12", "busy"), ("3.9", "sleep"), ("3.14", "lock")];
 
+const ENOUGH: &[&str] = &["--timeout", "40"];
+
 /// The privilege to suspend filters is missing, and that to trace is not.
 const WITHOUT_ADMIN: &[&str] = &["setpriv", "--inh-caps=-all", "--bounding-set=-all,+sys_ptrace"];
 
 fn exec(pid: i32, wrapper: &[&str], options: &[&str]) -> Result<Value, Failed> {
-    let words = [wrapper, &[attach::BINARY, "exec", "--json", "--timeout", "40"], options].concat();
+    let words = [wrapper, &[attach::BINARY, "exec", "--json"], options].concat();
     let (program, arguments) = words.split_first().ok_or("no words")?;
     let mut command = Command::new(program);
     command.args(arguments).arg(pid.to_string());
@@ -48,9 +52,6 @@ fn behind(wrapper: &[String], (name, state): (&str, &str), ran: u32, check: impl
     }
     check(pid).map_err(|failed| format!("{name}, {state}: {}", failed.message().unwrap_or("?")))?;
     kernel::ensure_left_alone(pid)?;
-    kernel::wait_until("its mappings of before", || {
-        Ok(!std::fs::read_to_string(format!("/proc/{pid}/maps"))?.contains("/memfd:pyattach"))
-    })?;
     target.tell("end\n")?;
     let said: Value = serde_json::from_str(&target.line()?)?;
     ensure!(said["ran"] == ran && said["changed"] == "" && said["beats"] == true, "{name}, {state}: {said}");
@@ -67,7 +68,7 @@ fn memfd_noexec() -> Outcome {
     let script = "echo 2 >/proc/sys/vm/memfd_noexec && exec \"$0\" \"$@\"";
     let wrapper = ["unshare", "--pid", "--fork", "--kill-child", "sh", "-c", script].map(str::to_owned);
     for state in STATES {
-        behind(&wrapper, *state, 1, |pid| ensure_ran(&exec(pid, &[], &[])?))?;
+        behind(&wrapper, *state, 1, |pid| ensure_ran(&exec(pid, &[], ENOUGH)?))?;
     }
     Ok(())
 }
@@ -81,10 +82,10 @@ fn filter(rules: &str) -> Result<[String; 3], Failed> {
 fn filtered(rules: &str) -> Outcome {
     for state in STATES {
         behind(&filter(rules)?, *state, 1, |pid| {
-            let refused = exec(pid, WITHOUT_ADMIN, &[])?;
+            let refused = exec(pid, WITHOUT_ADMIN, ENOUGH)?;
             let reason = refused["reason"].as_str().unwrap_or_default();
             ensure!(refused["status"] == "refused" && reason.contains("(seccomp)"), "{refused}");
-            ensure_ran(&exec(pid, WITHOUT_ADMIN, &["--ignore-seccomp"])?)
+            ensure_ran(&exec(pid, WITHOUT_ADMIN, &[ENOUGH, &["--ignore-seccomp"]].concat())?)
         })?;
     }
     Ok(())
@@ -95,12 +96,28 @@ fn memfd_refused() -> Outcome {
     for errno in [1, 38] {
         for state in STATES {
             behind(&filter(&format!("319:0:0:0:{errno}"))?, *state, 1, |pid| {
-                let refused = exec(pid, WITHOUT_ADMIN, &["--ignore-seccomp"])?;
+                let refused = exec(pid, WITHOUT_ADMIN, &[ENOUGH, &["--ignore-seccomp"]].concat())?;
                 let reason = refused["reason"].as_str().unwrap_or_default();
                 ensure!(refused["status"] == "refused" && reason.contains("memfd_create"), "{refused}");
-                ensure_ran(&exec(pid, &[], &[])?)
+                ensure_ran(&exec(pid, &[], ENOUGH)?)
             })?;
         }
     }
     Ok(())
+}
+
+/// musl goes on waiting for a lock when it is interrupted, unless the process has a handler for some signal. Python has one for
+/// SIGINT, if that was not ignored before.
+fn lock_that_nothing_interrupts() -> Outcome {
+    let wrapper = ["sh", "-c", "trap '' INT; exec \"$0\" \"$@\""].map(str::to_owned);
+    behind(&wrapper, ("musl-3.14", "lock"), 1, |pid| {
+        kernel::wait_for_futex(pid, pid)?;
+        let refused = exec(pid, &[], &["--thread", "main", "--timeout", "2"])?;
+        let reason = refused["reason"].as_str().unwrap_or_default();
+        ensure!(refused["status"] == "not_started" && reason.contains("lets nothing interrupt"), "{refused}");
+        let report = exec(pid, &[], ENOUGH)?;
+        ensure_ran(&report)?;
+        ensure!(report["route"] == "new_thread", "{report}");
+        Ok(())
+    })
 }

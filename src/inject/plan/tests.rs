@@ -159,7 +159,8 @@ fn what_did_not_work_is_not_tried_again() {
     assert_eq!(row(&free(), &ThreadChoice::Auto, &[Route::SignalFrame]), "pPtt.");
     assert_eq!(row(&free(), &ThreadChoice::Main, &[Route::SignalFrame]), "pP...");
     assert_eq!(row(&free(), &ThreadChoice::Auto, &[Route::NewThread]), "pPs..");
-    assert_eq!(row(&free(), &ThreadChoice::Auto, &[Route::PendingCallWoken]), "ptst.");
+    // A lock whose wait cannot be interrupted.
+    assert_eq!(row(&free(), &ThreadChoice::Any, &[Route::PendingCallWoken]), "ptst.");
     assert_eq!(row(&free(), &ThreadChoice::Main, &[Route::PendingCallWoken]), "p.s..");
 }
 
