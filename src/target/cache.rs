@@ -44,9 +44,9 @@ impl Bytes {
 pub struct Cache<'m> {
     memory: &'m dyn Memory,
     pages: RefCell<Pages>,
-    /// Pieces of pages that cannot be read as a whole, and pieces put together of pages that lie apart here.
+    /// Large pieces, those of pages that cannot be read as a whole, and those put together of pages that lie apart here.
     extents: RefCell<Extents>,
-    /// The run of pages looked at last: look-ups come in runs, as for the frames of one stack.
+    /// The run of pages, or large piece, looked at last: look-ups come in runs, as for the frames of one stack.
     last: RefCell<Option<(Addr, Bytes)>>,
     batch: RefCell<Batch>,
     /// Bytes that may still be kept.
@@ -104,6 +104,9 @@ impl Extents {
         (within.checked_add(len)? <= bytes.len).then_some((*base, bytes))
     }
 }
+
+/// A piece of this length is likely to be looked at again at once.
+const RUN_BYTES: usize = 512;
 
 /// What a batch is missing.
 #[derive(Default)]
@@ -181,7 +184,11 @@ impl<'m> Cache<'m> {
     /// that stay within one extent for many steps.
     pub fn around(&self, addr: Addr, len: usize) -> Result<(Addr, Bytes), ReadError> {
         let bytes = self.bytes(addr, len)?;
-        Ok(self.pages.borrow().around(addr, len).unwrap_or((addr, bytes)))
+        if let Some(run) = self.pages.borrow().around(addr, len) {
+            return Ok(run);
+        }
+        let extents = self.extents.borrow();
+        Ok(extents.get(addr, len).map_or((addr, bytes), |(start, whole)| (start, whole.clone())))
     }
 
     /// A number that changes whenever memory is read: while it stays, what was missing is missing still.
@@ -240,15 +247,15 @@ impl<'m> Cache<'m> {
         self.fetch(missing, &mut batch);
     }
 
-    /// Reads the pages that these extents lie on, and by themselves those of which that cannot be done.
+    /// Reads the pages that these extents lie on; by themselves large ones, and those of which pages cannot be read.
     fn fetch(&self, mut missing: Vec<Extent>, batch: &mut Batch) {
         let mut numbers: Vec<u64> = Vec::new();
         {
             let pages = self.pages.borrow();
             let is_missing = |number: &u64| !pages.has(*number) && !batch.absent.contains(number);
-            let room = self.room.get();
-            for extent in missing.iter().filter(|extent| extent.len <= room) {
-                if numbers.len() > room / pages::PAGE as usize {
+            let most = self.room.get() / pages::PAGE as usize;
+            for extent in missing.iter().filter(|extent| extent.len <= pages::LONGEST) {
+                if numbers.len() > most {
                     break;
                 }
                 numbers.extend(pages::numbers(extent.addr, extent.len).filter(is_missing));
@@ -362,9 +369,11 @@ impl<'m> Cache<'m> {
             *self.last.borrow_mut() = Some((start, run));
             return piece;
         }
-        let alone = self.extents.borrow().get(addr, len).map(|(start, bytes)| bytes.piece(addr.0 - start.0, len));
-        if let Some(piece) = alone {
-            return piece;
+        if let Some((start, bytes)) = self.extents.borrow().get(addr, len) {
+            if bytes.len >= RUN_BYTES {
+                *self.last.borrow_mut() = Some((start, bytes.clone()));
+            }
+            return bytes.piece(addr.0 - start.0, len);
         }
         let joined = self.pages.borrow().joined(addr, len)?;
         self.room.set(self.room.get().saturating_sub(len));

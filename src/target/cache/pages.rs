@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 /// Bytes of a page; the kernel maps no less, so that a page can be read wholly or not at all.
 pub(super) const PAGE: u64 = 4096;
-/// Longest piece that is read at a time, in pages: one page that cannot be read costs no more than this.
-const LONGEST: u64 = 16;
+/// Longest piece that is read at a time, in bytes: one page that cannot be read costs no more than this.
+pub(super) const LONGEST: usize = 64 << 10;
 
 /// Pages by their number.
 #[derive(Default)]
@@ -103,7 +103,7 @@ pub(super) fn runs(numbers: &[u64]) -> Vec<Extent> {
     let mut runs: Vec<Extent> = Vec::new();
     let mut next = None;
     for number in numbers {
-        match runs.last_mut().filter(|run| next == Some(*number) && (run.len as u64) < LONGEST * PAGE) {
+        match runs.last_mut().filter(|run| next == Some(*number) && run.len < LONGEST) {
             Some(run) => run.len += PAGE as usize,
             None => runs.push(Extent { addr: Addr(number * PAGE), len: PAGE as usize }),
         }

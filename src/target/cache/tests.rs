@@ -53,11 +53,12 @@ fn pages_beside_each_other_are_one_piece() {
     let memory = Counting { reads: Cell::new(0) };
     let cache = Cache::new(&memory);
     let far = 0x1000 + 40 * 4096;
-    cache.prefetch([Extent { addr: Addr(0x1ff8), len: 16 }, Extent { addr: Addr(0x3000), len: 38 * 4096 }]);
+    cache.prefetch((1..41).map(|page| Extent { addr: Addr(page * 4096 + 9), len: 16 }));
     cache.prefetch([Extent { addr: Addr(far), len: 8 }]);
     assert_eq!(memory.reads.get(), 4, "three pieces of 16 pages at most, and one");
     let (start, run) = cache.around(Addr(0x9000), 8).unwrap();
     assert_eq!((start, run.len()), (Addr(0x1000), 40 * 4096));
+    // A large piece is read by itself, unless it is there.
     let whole = cache.bytes(Addr(0x1001), 41 * 4096 - 2).unwrap();
     assert!(whole.iter().enumerate().all(|(at, byte)| *byte == (at + 1) as u8));
     assert_eq!(memory.reads.get(), 4);
