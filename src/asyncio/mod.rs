@@ -18,6 +18,7 @@ mod threads;
 mod types;
 
 pub use facts::*;
+use read::find_tasks;
 pub use read::read_asyncio;
 pub use threads::{ReadThreadLoops, ThreadLoop};
 
@@ -41,6 +42,10 @@ impl Along for ReadAsyncio {
 
     fn read(&self, objects: &Objects<'_>, runtime: &Runtime, world: &World, until: Instant) -> Asyncio {
         read_asyncio(objects, runtime, world, self.debug, until)
+    }
+
+    fn find(&self, objects: &Objects<'_>, world: &World) -> usize {
+        find_tasks(objects, world, self.debug)
     }
 
     fn is_torn(facts: &Asyncio) -> bool {

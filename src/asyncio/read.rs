@@ -14,13 +14,16 @@ use crate::base::{Addr, AddrMap, Problem, ProblemKind, limits};
 use crate::cpython::{AsyncioDebug, Runtime};
 use crate::interp::{World, finish_frame, read_codes, read_modules};
 use crate::objects::{Repr, Value, ValueLimits};
-use crate::target::ReadError;
+use crate::target::{Extent, ReadError};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::time::Instant;
 
 /// Tasks of one portion: enough to read memory in large batches, few enough for a processor's cache.
 const PORTION: usize = 4096;
+
+/// Enough for a task written in C.
+const TASK_BYTES: usize = 256;
 
 /// Reads loops and tasks; what is left when `until` has come is said to be missing.
 pub fn read_asyncio(
@@ -59,6 +62,13 @@ pub fn read_asyncio(
     finish_tasks(&found, &mut asyncio);
     awaiting::explain(&types, world, &mut asyncio, until);
     asyncio
+}
+
+/// Has the memory read that says which tasks there are; returns how many.
+pub(super) fn find_tasks(objects: &crate::objects::Objects<'_>, world: &World, debug: Option<AsyncioDebug>) -> usize {
+    let tasks = discover(&Types::new(objects, debug), world, debug).tasks;
+    objects.cache.prefetch(tasks.iter().map(|task| Extent { addr: task.address, len: TASK_BYTES }));
+    tasks.len()
 }
 
 /// A pass in the making.

@@ -13,6 +13,12 @@ pub trait Along {
     /// Reads. After `until` it has to come to an end with what it has, and say so in its facts: a thread may be stopped.
     fn read(&self, objects: &Objects<'_>, runtime: &Runtime, world: &World, until: Instant) -> Self::Facts;
 
+    /// Reads what leads to the rest step by step, as lists do, and returns how many things it leads to. It is called while
+    /// threads are stopped; where there are many, [`Along::read`] is called when they run again, with what was read till then.
+    fn find(&self, _objects: &Objects<'_>, _world: &World) -> usize {
+        0
+    }
+
     /// True when these facts make no sense, as in the few instructions in which the interpreter changes several words that
     /// belong together. With threads stopped, the next stop hits others.
     fn is_torn(_facts: &Self::Facts) -> bool {

@@ -4,29 +4,41 @@ use crate::base::{Addr, AddrHashing};
 use crate::target::{Batch, Extent, Memory, ReadError};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 
-type Extents = HashSet<(Addr, usize), AddrHashing>;
+/// Bytes of a page: what is mapped is mapped a page at a time.
+const PAGE: u64 = 4096;
+
+/// Numbers of pages that are not there.
+pub(super) type Absent = HashSet<u64, AddrHashing>;
 
 /// Memory behind a curtain, which is drawn once.
 pub(super) struct Curtain<'m> {
     memory: &'m dyn Memory,
-    /// Pieces that are not there.
-    absent: RefCell<Extents>,
+    absent: RefCell<Absent>,
     is_closed: Cell<bool>,
-    /// Something was wanted that is behind it.
-    was_missed: Cell<bool>,
+    /// What was wanted that is behind it.
+    missed: RefCell<Vec<Extent>>,
+}
+
+/// The numbers of the pages of a piece.
+fn pages(addr: Addr, len: usize) -> RangeInclusive<u64> {
+    addr.0 / PAGE..=addr.0.saturating_add((len as u64).saturating_sub(1)) / PAGE
 }
 
 impl<'m> Curtain<'m> {
     pub(super) fn new(memory: &'m dyn Memory) -> Curtain<'m> {
-        Curtain { memory, absent: RefCell::default(), is_closed: Cell::new(false), was_missed: Cell::new(false) }
+        Curtain { memory, absent: RefCell::default(), is_closed: Cell::new(false), missed: RefCell::default() }
     }
 
-    /// What was not there for another one is not missed here.
-    pub(super) fn like(memory: &'m dyn Memory, other: &Curtain<'_>) -> Curtain<'m> {
-        let new = Curtain::new(memory);
-        new.absent.replace(other.absent.borrow().clone());
-        new
+    /// Of these pages it is known that they are not there: they are not missed.
+    pub(super) fn with_absent(memory: &'m dyn Memory, absent: Absent) -> Curtain<'m> {
+        Curtain { absent: RefCell::new(absent), ..Curtain::new(memory) }
+    }
+
+    /// The pages that were not there.
+    pub(super) fn absent(&self) -> Absent {
+        self.absent.borrow().clone()
     }
 
     /// From now on nothing is read any more.
@@ -34,21 +46,24 @@ impl<'m> Curtain<'m> {
         self.is_closed.set(true);
     }
 
-    /// Whether something else was wanted since.
-    pub(super) fn was_missed(&self) -> bool {
-        self.was_missed.get()
+    /// What else was wanted since.
+    pub(super) fn missed(&self) -> Vec<Extent> {
+        self.missed.take()
     }
 
     fn is_absent(&self, addr: Addr, len: usize) -> ReadError {
-        if !self.absent.borrow().contains(&(addr, len)) {
-            self.was_missed.set(true);
+        let absent = self.absent.borrow();
+        if !pages(addr, len).any(|page| absent.contains(&page)) {
+            self.missed.borrow_mut().push(Extent { addr, len });
         }
         ReadError::Unmapped
     }
 
+    /// Of a piece that lies on several pages it is not known which is not there.
     fn note<T>(&self, addr: Addr, len: usize, read: &Result<T, ReadError>) {
-        if let Err(ReadError::Unmapped) = read {
-            self.absent.borrow_mut().insert((addr, len));
+        let pages = pages(addr, len);
+        if let (Err(ReadError::Unmapped), true) = (read, pages.start() == pages.end()) {
+            self.absent.borrow_mut().insert(*pages.start());
         }
     }
 }
@@ -91,13 +106,13 @@ mod tests {
     fn what_is_behind_it_is_missed_unless_it_never_was_there() {
         let first = Curtain::new(&Zeros);
         assert_eq!(first.read(Addr(8), &mut [0; 8]), Err(ReadError::Unmapped));
-        let second = Curtain::like(&Zeros, &first);
+        let second = Curtain::with_absent(&Zeros, first.absent());
         assert_eq!(second.read(Addr(0x2000), &mut [0; 8]), Ok(()));
         second.close();
         assert_eq!(second.read(Addr(8), &mut [0; 8]), Err(ReadError::Unmapped));
-        assert!(!second.was_missed());
+        assert_eq!(second.missed(), []);
         let batch = second.read_many(&[Extent { addr: Addr(0x2000), len: 8 }]);
         assert_eq!(batch.iter().collect::<Vec<_>>(), [Err(ReadError::Unmapped)]);
-        assert!(second.was_missed());
+        assert_eq!(second.missed(), [Extent { addr: Addr(0x2000), len: 8 }]);
     }
 }

@@ -1,5 +1,6 @@
 //! The state of a GIL (`struct _gil_runtime_state`, `Python/ceval_gil.c`).
 
+use super::collect::World;
 use super::ids::Identity;
 use super::threads::{read_interpreters, read_runtime};
 use crate::base::{Addr, Record};
@@ -83,4 +84,31 @@ fn identity(memory: &dyn Memory, runtime: &Runtime, state: Addr, belongs: impl F
     }
     let recorded = record.get_opt(layout.native_thread_id).filter(|id| *id != 0);
     Some(Identity { thread: state, ident: record.get(layout.thread_id)?, recorded })
+}
+
+/// True when GILs and lists are what they were.
+pub(super) fn is_unmoved(
+    memory: &dyn Memory,
+    runtime: &Runtime,
+    world: &World,
+    gils: &[GilState],
+) -> Result<bool, ReadError> {
+    for before in gils {
+        if GilState::read(memory, runtime, before.address)? != *before {
+            return Ok(false);
+        }
+    }
+    let word = |addr: Addr| {
+        let mut bytes = [0; 8];
+        memory.read(addr, &mut bytes).map(|()| Addr(u64::from_le_bytes(bytes)))
+    };
+    let layout = &runtime.layout;
+    for interpreter in &world.interpreters {
+        let known = interpreter.gil.is_none_or(|gil| gils.iter().any(|g| g.address == gil));
+        if !known || word(layout.interp.threads_head.of(interpreter.address))? != interpreter.threads_head {
+            return Ok(false);
+        }
+    }
+    let head = word(layout.runtime.interpreters_head.of(runtime.address))?;
+    Ok(world.interpreters.last().is_some_and(|newest| newest.address == head))
 }

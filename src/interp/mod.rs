@@ -13,6 +13,7 @@ mod generators;
 mod gil;
 mod hold;
 mod ids;
+mod known;
 mod lines;
 mod locals;
 mod lock_search;

@@ -17,9 +17,10 @@
 use super::along::Along;
 use super::collect::{RawThread, World, collect, collect_with};
 use super::curtain::Curtain;
-use super::gil::{GilState, read_movers};
+use super::gil::{GilState, is_unmoved, read_movers};
 use super::hold::Held;
 use super::ids::{Identity, ThreadIds};
+use super::known::Known;
 use super::locals::Wanted;
 use super::options::{Mode, Pause, SnapshotOptions};
 use super::taken::{Snapshot, SnapshotError};
@@ -38,6 +39,8 @@ const ATTEMPTS_WITHOUT_STOP: u32 = 60;
 
 /// A reading that takes longer is made sense of when the threads run again.
 const LONG: Duration = Duration::from_millis(10);
+/// So many things to be made sense of take less.
+const FEW: usize = 500;
 /// How often that may fail.
 const MISSES: u32 = 2;
 
@@ -64,6 +67,8 @@ struct Session<'s, A> {
     is_long: bool,
     /// Readings for which the memory that was fetched did not suffice.
     missed: u32,
+    /// What such a reading takes, as far as is known.
+    known: Known,
 }
 
 /// Takes a snapshot, with what `along` reads; `&()` reads nothing more. `ns_pids` are the process's ids from our PID
@@ -88,6 +93,7 @@ pub fn snapshot<A: Along>(
         attempts: 0,
         is_long: false,
         missed: 0,
+        known: Known::default(),
     }
     .run()
 }
@@ -148,27 +154,39 @@ impl<'s, A: Along> Session<'s, A> {
                 Err(ReadError::Deadline) => return Ok(None),
                 read => read?,
             };
-            let proved = self.is_unmoved(&read.0, &gils)? && held.all_slept();
+            let proved = is_unmoved(self.memory, self.runtime, &read.0, &gils)? && held.all_slept();
             return Ok(proved.then(|| Snapshot { stats, ..self.finish(read, gils, Mode::None, 0, HashSet::new()) }));
         }
         if self.options.pause == Pause::Never {
             return Ok(None);
         }
-        // Only for the memory that it takes: this reading may be torn, and is never shown.
-        let begin = Instant::now();
-        let _ = self.collect(&first, UNSTOPPED);
-        self.is_long = begin.elapsed() > LONG;
+        self.get_to_know(&first, &memory);
         let stopped = held.stop(&to_stop, self.options.max_pause);
         let read = match held.refused.first() {
             // Waiting for it again and again would take as long each time.
             Some((_, StopError::Deadline)) => Err(ReadError::Deadline),
-            _ if stopped => self.read_stopped(&first, &memory, &gils, &mut held),
+            _ if stopped => self.read_stopped(&gils, &mut held),
             _ => Ok(None),
         };
         self.pause = self.pause.max(held.pause());
         held.release();
         let Some(Stopped { read, stats, threads }) = read? else { return Ok(None) };
         Ok(Some(Snapshot { stats, ..self.finish(read, gils, Mode::Holder, threads, HashSet::new()) }))
+    }
+
+    /// Reads only to learn what memory that takes: such a reading may be torn, and is never shown. What a long one took, and
+    /// what it was found to lack, is what the next takes, too: heaps are used again and again.
+    fn get_to_know(&mut self, cache: &Cache<'_>, memory: &Curtain<'_>) {
+        if self.is_long {
+            return;
+        }
+        let begin = Instant::now();
+        let _ = self.collect(cache, UNSTOPPED);
+        self.is_long = begin.elapsed() > LONG;
+        self.known = Known::new(cache.extents(), memory.absent());
+        if self.is_long {
+            self.known.widen();
+        }
     }
 
     /// What the threads do now that some have been let go. Those ran when they were stopped, whatever they do now.
@@ -224,22 +242,17 @@ impl<'s, A: Along> Session<'s, A> {
     /// Reads with the movers stopped, in few system calls: what the first reading took is fetched at once. What is read along
     /// with the stacks may take long to make sense of, so that is done when the movers run again, out of what was fetched. If
     /// that is not enough, as the first reading took other memory, it is done before they are let go the next time but one.
-    fn read_stopped(
-        &mut self,
-        first: &Cache<'_>,
-        seen_first: &Curtain<'_>,
-        gils: &[GilState],
-        held: &mut Held<'s>,
-    ) -> Result<Option<Stopped<A>>, ReadError> {
+    fn read_stopped(&mut self, gils: &[GilState], held: &mut Held<'s>) -> Result<Option<Stopped<A>>, ReadError> {
         let until = Until::new(self.memory, Instant::now() + self.options.max_pause);
-        let memory = Curtain::like(&until, seen_first);
+        let memory = Curtain::with_absent(&until, self.known.absent.clone());
         let cache = Cache::new(&memory);
-        cache.prefetch_again(first);
+        cache.prefetch_again(self.known.extents.iter().copied());
         let world = collect_with(&cache, self.runtime, self.wanted(self.options.max_pause))?;
-        let at_once = !self.is_long || self.missed > MISSES;
+        let found = self.along.find(&Objects::new(&cache, &self.runtime.layout, self.runtime.quirks), &world);
+        let at_once = !self.is_long && found <= FEW || self.missed > MISSES;
         let along = at_once.then(|| self.read_along(&cache, &world, self.options.max_pause));
         // In the few instructions that link a frame a stack makes no sense; the next stop hits others.
-        if world.is_torn() || !self.is_unmoved(&world, gils)? {
+        if world.is_torn() || !is_unmoved(self.memory, self.runtime, &world, gils)? {
             return Ok(None);
         }
         self.pause = self.pause.max(held.pause());
@@ -250,8 +263,13 @@ impl<'s, A: Along> Session<'s, A> {
         let stats = self.look_after(&stopped);
         memory.close();
         let along = along.unwrap_or_else(|| self.read_along(&cache, &world, UNSTOPPED));
-        if !at_once && memory.was_missed() {
+        let missed = memory.missed();
+        if !at_once && !missed.is_empty() {
             self.missed += 1;
+            // Even where the first reading was cut short by being torn.
+            self.is_long = true;
+            self.known = Known::new(cache.extents().into_iter().chain(missed).collect(), memory.absent());
+            self.known.widen();
             return Ok(None);
         }
         let threads = stopped.len();
@@ -276,28 +294,6 @@ impl<'s, A: Along> Session<'s, A> {
         self.options.values.map(|limits| Wanted { limits, until })
     }
 
-    /// True when GILs and lists are what they were.
-    fn is_unmoved(&self, world: &World, gils: &[GilState]) -> Result<bool, ReadError> {
-        for before in gils {
-            if GilState::read(self.memory, self.runtime, before.address)? != *before {
-                return Ok(false);
-            }
-        }
-        let word = |addr: Addr| {
-            let mut bytes = [0; 8];
-            self.memory.read(addr, &mut bytes).map(|()| Addr(u64::from_le_bytes(bytes)))
-        };
-        let layout = &self.runtime.layout;
-        for interpreter in &world.interpreters {
-            let known = interpreter.gil.is_none_or(|gil| gils.iter().any(|g| g.address == gil));
-            if !known || word(layout.interp.threads_head.of(interpreter.address))? != interpreter.threads_head {
-                return Ok(false);
-            }
-        }
-        let head = word(layout.runtime.interpreters_head.of(self.runtime.address))?;
-        Ok(world.interpreters.last().is_some_and(|newest| newest.address == head))
-    }
-
     /// The last resort: all threads stopped, those begun meanwhile too.
     fn read_all_stopped(&mut self) -> Result<Snapshot<A::Facts>, ReadError> {
         self.attempts += 1;
@@ -311,7 +307,7 @@ impl<'s, A: Along> Session<'s, A> {
         held.stop_all(self.options.max_pause);
         let memory = Until::new(self.memory, Instant::now() + self.options.max_pause);
         let cache = Cache::new(&memory);
-        cache.prefetch_again(&first);
+        cache.prefetch_again(first.extents());
         let read = self.collect(&cache, self.options.max_pause);
         let gils = read_movers(&Cache::new(&memory), &memory, self.runtime);
         self.pause = self.pause.max(held.pause());

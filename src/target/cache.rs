@@ -1,10 +1,13 @@
-//! A read-through cache: each piece of memory is read once per snapshot, in batches where the reader can say ahead what it
+//! A read-through cache: each page of memory is read once per snapshot, in batches where the reader can say ahead what it
 //! will want. What was read can be listed, so that a second pass reads it all again at once while a thread is stopped.
 
+mod pages;
+
+use self::pages::Pages;
 use super::{Batch as Pieces, Extent, Memory, ReadError};
 use crate::base::{Addr, AddrHashing, AddrMap, Record, limits};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::{Deref, Range};
 use std::rc::Rc;
 
@@ -40,8 +43,10 @@ impl Bytes {
 /// The cache over some memory.
 pub struct Cache<'m> {
     memory: &'m dyn Memory,
+    pages: RefCell<Pages>,
+    /// Large pieces, those of pages that cannot be read as a whole, and those put together of pages that lie apart here.
     extents: RefCell<Extents>,
-    /// The large extent looked at last: look-ups come in runs, as for the frames of one stack.
+    /// The run of pages, or large piece, looked at last: look-ups come in runs, as for the frames of one stack.
     last: RefCell<Option<(Addr, Bytes)>>,
     batch: RefCell<Batch>,
     /// Bytes that may still be kept.
@@ -100,47 +105,8 @@ impl Extents {
     }
 }
 
-/// Extents that are read as one, as they overlap or nearly touch: a piece costs more than a few bytes too many.
-struct Run<'e> {
-    whole: Extent,
-    members: &'e [Extent],
-}
-
-/// Bytes that a single read takes at least: they cost next to nothing beside the system call.
-const AROUND: usize = 512;
-/// Bytes between two extents that are read along.
-const GAP: u64 = 256;
-/// An extent of this length is likely to be looked at again at once.
+/// A piece of this length is likely to be looked at again at once.
 const RUN_BYTES: usize = 512;
-/// Longest run, so that one page that cannot be read costs no more than this.
-const LONGEST_RUN: u64 = 64 << 10;
-
-/// Extents, sorted by address, as runs.
-fn runs(extents: &[Extent]) -> Vec<Run<'_>> {
-    let mut runs = Vec::new();
-    let mut rest = extents;
-    while let Some(first) = rest.first() {
-        let start = first.addr.0;
-        let mut end = start.saturating_add(first.len as u64);
-        let more = rest.iter().skip(1).take_while(|next| {
-            let next_end = next.addr.0.saturating_add(next.len as u64).max(end);
-            let joins = next.addr.0 <= end.saturating_add(GAP) && (next_end == end || next_end - start <= LONGEST_RUN);
-            if joins {
-                end = next_end;
-            }
-            joins
-        });
-        let (members, others) = rest.split_at(1 + more.count());
-        let whole = match members {
-            // As it is, even where it goes beyond the last address.
-            [only] => *only,
-            _ => Extent { addr: first.addr, len: usize::try_from(end - start).unwrap_or(usize::MAX) },
-        };
-        runs.push(Run { whole, members });
-        rest = others;
-    }
-    runs
-}
 
 /// What a batch is missing.
 #[derive(Default)]
@@ -149,6 +115,8 @@ struct Batch {
     wanted: Vec<Extent>,
     /// Extents that could not be read, so that their readers are told instead of being deferred again.
     failed: HashMap<(Addr, usize), ReadError, AddrHashing>,
+    /// Numbers of pages that could not be read as a whole.
+    absent: HashSet<u64, AddrHashing>,
 }
 
 impl<'m> Cache<'m> {
@@ -156,6 +124,7 @@ impl<'m> Cache<'m> {
     pub fn new(memory: &'m dyn Memory) -> Cache<'m> {
         Cache {
             memory,
+            pages: RefCell::default(),
             extents: RefCell::default(),
             last: RefCell::default(),
             batch: RefCell::default(),
@@ -168,9 +137,9 @@ impl<'m> Cache<'m> {
     }
 
     /// Reads at once what another pass has read, to serve as a second one.
-    pub fn prefetch_again(&self, first: &Cache<'_>) {
+    pub fn prefetch_again(&self, first: impl IntoIterator<Item = Extent>) {
         self.is_second.set(true);
-        self.prefetch(first.extents());
+        self.prefetch(first);
     }
 
     /// Gives the memory back in which pieces are kept. They are read anew when they are wanted again; a second pass, which
@@ -181,6 +150,7 @@ impl<'m> Cache<'m> {
         }
         let extents = self.extents();
         self.forgotten.replace(extents);
+        self.pages.replace(Pages::default());
         self.extents.replace(Extents::default());
         self.last.replace(None);
         self.room.set(limits::CACHE_BYTES);
@@ -203,33 +173,20 @@ impl<'m> Cache<'m> {
             batch.wanted.push(Extent { addr, len });
             return Err(ReadError::Deferred);
         }
-        self.reads.set(self.reads.get() + 1);
-        let buffer = self.read_around(addr, len)?;
-        self.room.set(self.room.get().saturating_sub(buffer.len()));
-        let whole = Bytes { start: 0, len: buffer.len(), buffer: Rc::new(buffer) };
-        self.extents.borrow_mut().insert(addr, whole.clone());
-        Ok(Bytes { len, ..whole })
-    }
-
-    /// These bytes, with some of those behind them where they are on the same page: what is looked at next is often there.
-    fn read_around(&self, addr: Addr, len: usize) -> Result<Vec<u8>, ReadError> {
-        let to_page_end = 0x1000 - (addr.0 & 0xfff) as usize;
-        let more = AROUND.min(to_page_end).min(self.room.get());
-        if more > len {
-            let mut buffer = vec![0; more];
-            if self.memory.read(addr, &mut buffer).is_ok() {
-                return Ok(buffer);
-            }
+        self.fetch(vec![Extent { addr, len }], &mut batch);
+        match self.cached(addr, len) {
+            Some(bytes) => Ok(bytes),
+            None => Err(batch.failed.get(&(addr, len)).copied().unwrap_or(ReadError::Unmapped)),
         }
-        let mut buffer = vec![0; len];
-        self.memory.read(addr, &mut buffer)?;
-        Ok(buffer)
     }
 
     /// The whole of the cached extent that holds these bytes, with its start; as [`Cache::bytes`] when none does. For walks
     /// that stay within one extent for many steps.
     pub fn around(&self, addr: Addr, len: usize) -> Result<(Addr, Bytes), ReadError> {
         let bytes = self.bytes(addr, len)?;
+        if let Some(run) = self.pages.borrow().around(addr, len) {
+            return Ok(run);
+        }
         let extents = self.extents.borrow();
         Ok(extents.get(addr, len).map_or((addr, bytes), |(start, whole)| (start, whole.clone())))
     }
@@ -287,57 +244,92 @@ impl<'m> Cache<'m> {
             batch.wanted.append(&mut missing);
             return;
         }
-        missing.sort_unstable_by_key(|w| (w.addr, std::cmp::Reverse(w.len)));
-        missing.dedup();
-        let runs = runs(&missing);
-        let mut rest = runs.as_slice();
+        self.fetch(missing, &mut batch);
+    }
+
+    /// Reads the pages that these extents lie on; by themselves large ones, and those of which pages cannot be read.
+    fn fetch(&self, mut missing: Vec<Extent>, batch: &mut Batch) {
+        let mut numbers: Vec<u64> = Vec::new();
+        {
+            let pages = self.pages.borrow();
+            let is_missing = |number: &u64| !pages.has(*number) && !batch.absent.contains(number);
+            let most = self.room.get() / pages::PAGE as usize;
+            for extent in missing.iter().filter(|extent| extent.len <= pages::LONGEST) {
+                if numbers.len() > most {
+                    break;
+                }
+                numbers.extend(pages::numbers(extent.addr, extent.len).filter(is_missing));
+            }
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        let failed = self.read_pages(&pages::runs(&numbers));
+        let (absent, several): (Vec<Extent>, _) = failed.into_iter().partition(|run| run.len as u64 == pages::PAGE);
+        // One of several may be what cannot be read.
+        let single = several.into_iter().flat_map(|run| pages::numbers(run.addr, run.len));
+        let single: Vec<Extent> = single.flat_map(|number| pages::runs(&[number])).collect();
+        for page in absent.into_iter().chain(self.read_pages(&single)) {
+            batch.absent.extend(pages::numbers(page.addr, page.len));
+        }
+        missing.retain(|extent| self.cached(extent.addr, extent.len).is_none());
+        if !missing.is_empty() {
+            self.read_by_themselves(missing, batch);
+        }
+    }
+
+    /// Reads whole pages; returns those that could not be.
+    fn read_pages(&self, runs: &[Extent]) -> Vec<Extent> {
+        let fitting = runs.get(..self.fitting(runs)).unwrap_or_default();
+        if fitting.is_empty() {
+            return Vec::new();
+        }
+        self.reads.set(self.reads.get() + 1);
+        let Pieces { bytes: buffer, pieces } = self.memory.read_many(fitting);
+        self.room.set(self.room.get().saturating_sub(buffer.len()));
+        let mut failed = Vec::new();
+        let mut read = Vec::with_capacity(fitting.len());
+        for (run, piece) in fitting.iter().zip(pieces) {
+            match piece {
+                Ok(range) => read.push((*run, range)),
+                Err(_) => failed.push(*run),
+            }
+        }
+        self.pages.borrow_mut().keep(&read, &Rc::new(buffer));
+        failed
+    }
+
+    fn read_by_themselves(&self, mut wanted: Vec<Extent>, batch: &mut Batch) {
+        wanted.sort_unstable_by_key(|w| (w.addr, std::cmp::Reverse(w.len)));
+        wanted.dedup();
+        let mut rest = wanted.as_slice();
         while let Some((first, others)) = rest.split_first() {
             let fitting = self.fitting(rest);
             if fitting == 0 {
-                batch.failed.extend(first.members.iter().map(|m| ((m.addr, m.len), ReadError::TooLarge)));
+                batch.failed.insert((first.addr, first.len), ReadError::TooLarge);
                 rest = others;
                 continue;
             }
             let (now, later) = rest.split_at(fitting);
-            self.read_now(now, &mut batch);
+            for (extent, read) in now.iter().zip(self.read_and_keep(now)) {
+                if let Err(error) = read {
+                    batch.failed.insert((extent.addr, extent.len), error);
+                }
+            }
             rest = later;
         }
     }
 
-    /// How many of the runs there is room for, counted from the first.
-    fn fitting(&self, runs: &[Run<'_>]) -> usize {
+    /// How many of the extents there is room for, counted from the first.
+    fn fitting(&self, extents: &[Extent]) -> usize {
         let mut room = self.room.get();
-        let fits = |run: &&Run<'_>| match room.checked_sub(run.whole.len) {
+        let fits = |extent: &&Extent| match room.checked_sub(extent.len) {
             Some(left) => {
                 room = left;
                 true
             }
             None => false,
         };
-        runs.iter().take_while(fits).count()
-    }
-
-    fn read_now(&self, runs: &[Run<'_>], batch: &mut Batch) {
-        let wholes: Vec<Extent> = runs.iter().map(|run| run.whole).collect();
-        let mut again = Vec::new();
-        for (run, read) in runs.iter().zip(self.read_and_keep(&wholes)) {
-            match read {
-                Err(error) if run.members.len() == 1 => {
-                    batch.failed.insert((run.whole.addr, run.whole.len), error);
-                }
-                // What lies between may be what cannot be read.
-                Err(_) => again.extend_from_slice(run.members),
-                Ok(()) => {}
-            }
-        }
-        if again.is_empty() {
-            return;
-        }
-        for (extent, read) in again.iter().zip(self.read_and_keep(&again)) {
-            if let Err(error) = read {
-                batch.failed.insert((extent.addr, extent.len), error);
-            }
-        }
+        extents.iter().take_while(fits).count()
     }
 
     fn read_and_keep(&self, wanted: &[Extent]) -> Vec<Result<(), ReadError>> {
@@ -346,7 +338,6 @@ impl<'m> Cache<'m> {
         self.room.set(self.room.get().saturating_sub(buffer.len()));
         let buffer = Rc::new(buffer);
         let mut extents = self.extents.borrow_mut();
-        extents.by_start.reserve(wanted.len());
         let mut keep = |extent: &Extent, range: Range<usize>| {
             let bytes = Bytes { buffer: buffer.clone(), start: range.start, len: range.len() };
             extents.insert(extent.addr, bytes);
@@ -358,7 +349,8 @@ impl<'m> Cache<'m> {
     pub fn extents(&self) -> Vec<Extent> {
         let extents = self.extents.borrow();
         let len = |addr: &Addr| extents.by_start.get(addr).map_or(0, |bytes| bytes.len);
-        let kept = extents.starts.iter().map(|addr| Extent { addr: *addr, len: len(addr) });
+        let alone = extents.starts.iter().map(|addr| Extent { addr: *addr, len: len(addr) });
+        let kept = self.pages.borrow().extents().into_iter().chain(alone);
         self.forgotten.borrow().iter().copied().chain(kept).collect()
     }
 
@@ -367,17 +359,27 @@ impl<'m> Cache<'m> {
             // Never missing: nothing would ever be read for it.
             return Some(Bytes { buffer: Rc::default(), start: 0, len });
         }
-        if let Some((base, bytes)) = &*self.last.borrow()
-            && let Some(piece) = addr.0.checked_sub(base.0).and_then(|start| bytes.piece(start, len))
+        if let Some((start, run)) = &*self.last.borrow()
+            && let Some(piece) = addr.0.checked_sub(start.0).and_then(|at| run.piece(at, len))
         {
             return Some(piece);
         }
-        let extents = self.extents.borrow();
-        let (base, bytes) = extents.get(addr, len)?;
-        if bytes.len >= RUN_BYTES {
-            *self.last.borrow_mut() = Some((base, bytes.clone()));
+        if let Some((start, run)) = self.pages.borrow().around(addr, len) {
+            let piece = run.piece(addr.0 - start.0, len);
+            *self.last.borrow_mut() = Some((start, run));
+            return piece;
         }
-        bytes.piece(addr.0 - base.0, len)
+        if let Some((start, bytes)) = self.extents.borrow().get(addr, len) {
+            if bytes.len >= RUN_BYTES {
+                *self.last.borrow_mut() = Some((start, bytes.clone()));
+            }
+            return bytes.piece(addr.0 - start.0, len);
+        }
+        let joined = self.pages.borrow().joined(addr, len)?;
+        self.room.set(self.room.get().saturating_sub(len));
+        let bytes = Bytes { buffer: Rc::new(joined), start: 0, len };
+        self.extents.borrow_mut().insert(addr, bytes.clone());
+        Some(bytes)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is read of asyncio, without a report: each task of a program against what the program says of it.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use pyattach::asyncio::{Asyncio, LinkKind, RawTask, ReadAsyncio, TaskState};
 use pyattach::base::Addr;
@@ -139,16 +140,56 @@ fn churn(interpreter: &Interpreter, stage: &Stage) -> Outcome {
     let count = std::env::var("PYATTACH_CHURN_TASKS").unwrap_or_else(|_| "200".to_owned());
     let target = Target::start(interpreter, stage, &["tasks_churn.py", &count])?;
     let (mut failures, mut seen) = (Vec::new(), 0);
+    let mut measured = Vec::new();
     for number in 0..snapshots {
-        match read(target.pid, |taken| impossible(&taken.along)) {
-            Ok(tasks) => seen += tasks,
+        let begin = Instant::now();
+        let looked = read(target.pid, move |taken| {
+            let (read, begin) = (begin.elapsed(), Instant::now());
+            let tasks = impossible(&taken.along)?;
+            Ok((tasks, Measured { read, look: begin.elapsed(), pause: taken.pause, attempts: taken.attempts }))
+        });
+        match looked {
+            Ok((tasks, times)) => {
+                seen += tasks;
+                measured.push(times);
+            }
             Err(why) => failures.push(format!("snapshot {number}: {}", why.message().unwrap_or_default())),
         }
+    }
+    if std::env::var_os("PYATTACH_CHURN_DUMPS").is_some() {
+        eprintln!("{}: {} tasks a snapshot, {}", interpreter.name, seen / snapshots.max(1), Measured::words(&measured));
     }
     let shown = failures.iter().take(3).map(String::as_str).collect::<Vec<_>>().join("\n");
     ensure!(failures.is_empty(), "{} of {snapshots} snapshots are wrong:\n{shown}", failures.len());
     ensure!(seen > snapshots * 20, "{seen} tasks in {snapshots} snapshots");
     kernel::ensure_left_alone(target.pid)
+}
+
+/// What a snapshot took.
+struct Measured {
+    read: Duration,
+    look: Duration,
+    pause: Duration,
+    attempts: u32,
+}
+
+impl Measured {
+    /// Medians and what was most.
+    fn words(all: &[Measured]) -> String {
+        let of = |what: &str, times: fn(&Measured) -> f64| {
+            let mut times: Vec<f64> = all.iter().map(times).collect();
+            times.sort_unstable_by(f64::total_cmp);
+            let at = |place: usize| times.get(place).copied().unwrap_or(f64::NAN);
+            format!("{what} {:.1}, at most {:.1}", at(times.len() / 2), at(times.len().saturating_sub(1)))
+        };
+        [
+            of("ms to read", |m| m.read.as_secs_f64() * 1e3),
+            of("ms to look through", |m| m.look.as_secs_f64() * 1e3),
+            of("ms of pause", |m| m.pause.as_secs_f64() * 1e3),
+            of("attempts", |m| f64::from(m.attempts)),
+        ]
+        .join("; ")
+    }
 }
 
 /// Fails if a task cannot be as it is shown; else says how many there are.
