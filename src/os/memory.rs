@@ -1,6 +1,7 @@
 //! Memory of a live process: `process_vm_readv` in batches, or `/proc/PID/mem` where a seccomp filter or an old kernel
 //! refuses the former.
 
+use super::sys;
 use crate::base::Addr;
 use crate::target::{Batch, Extent, Memory, ReadError};
 use nix::errno::Errno;
@@ -136,7 +137,10 @@ impl Memory for ProcessMemory {
             }
             return batch;
         }
-        let mut bytes = vec![0; extents.iter().map(|e| e.len).sum()];
+        let len = extents.iter().map(|e| e.len).sum();
+        let mut bytes = Vec::with_capacity(len);
+        sys::populate(bytes.spare_capacity_mut());
+        bytes.resize(len, 0);
         let mut pieces = Vec::with_capacity(extents.len());
         let mut at = 0;
         for some in extents.chunks(PIECES_PER_CALL) {

@@ -6,6 +6,7 @@ use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
+use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
 /// What `waitpid` says of a traced thread.
@@ -57,6 +58,28 @@ pub fn share_heap() {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
+
+/// Has the kernel give memory to a buffer that is about to be filled, all at once (Linux 5.14; before that nothing happens): page by
+/// page, when each is first touched, takes six times as long.
+pub(super) fn populate(buffer: &mut [MaybeUninit<u8>]) {
+    if buffer.len() < WORTH_POPULATING {
+        return;
+    }
+    let skipped = buffer.as_ptr().align_offset(PAGE);
+    let Some(pages) = buffer.get_mut(skipped..) else { return };
+    // SAFETY: the range lies within `buffer`, which is ours alone, and this advice changes nothing of what memory holds. That it
+    // fails is of no consequence.
+    unsafe {
+        libc::madvise(pages.as_mut_ptr().cast(), pages.len() / PAGE * PAGE, MADV_POPULATE_WRITE);
+    }
+}
+
+/// `linux/mman.h`.
+const MADV_POPULATE_WRITE: libc::c_int = 23;
+/// The size of pages; where they are larger the advice is refused.
+const PAGE: usize = 4096;
+/// Bytes of a buffer for which it is worth a system call.
+const WORTH_POPULATING: usize = 8 * PAGE;
 
 /// Waits until `limit` is over. True when SIGINT came meanwhile; it is consumed, and does not end the process as it would at
 /// any other time. To be called by the only thread that does not block it.
