@@ -84,7 +84,7 @@ def page(command, interpreters, tables):
         "",
         f"Machine: {os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}. CPython {interpreters}.",
         "",
-        "The tools run in turns on the same target, and the figures are medians: compare within a table. System calls come",
+        "The tools run in turns on the same target, in another order each turn, and the figures are medians: compare within a table. System calls come",
         "from a run of their own under strace. A wrong stack is one that differs from what the target knows of itself or,",
         "with changing stacks, one that cannot exist.",
         "",

@@ -27,7 +27,7 @@ use crate::base::ProblemKind;
 use crate::cpython::{AsyncioDebug, Runtime};
 use crate::interp::{Along, World};
 use crate::objects::Objects;
-use crate::target::ReadError;
+use crate::target::{PageSize, ReadError};
 use std::time::Instant;
 
 /// Reads asyncio along with the stacks: to be given to [`snapshot`](crate::interp::snapshot).
@@ -39,6 +39,8 @@ pub struct ReadAsyncio {
 
 impl Along for ReadAsyncio {
     type Facts = Asyncio;
+
+    const PAGES: PageSize = PageSize::Large;
 
     fn read(&self, objects: &Objects<'_>, runtime: &Runtime, world: &World, until: Instant) -> Asyncio {
         read_asyncio(objects, runtime, world, self.debug, until)

@@ -3,12 +3,16 @@
 use super::collect::World;
 use crate::cpython::Runtime;
 use crate::objects::Objects;
+use crate::target::PageSize;
 use std::time::Instant;
 
 /// A reader that a snapshot takes along. It may be called several times: readings that cannot be proved are thrown away.
 pub trait Along {
     /// What it reads.
     type Facts;
+
+    /// How much of memory is read at least.
+    const PAGES: PageSize = PageSize::Small;
 
     /// Reads. After `until` it has to come to an end with what it has, and say so in its facts: a thread may be stopped.
     fn read(&self, objects: &Objects<'_>, runtime: &Runtime, world: &World, until: Instant) -> Self::Facts;

@@ -143,12 +143,12 @@ impl<'s, A: Along> Session<'s, A> {
         // A torn reading can lead into a maze; then we begin again.
         let until = Until::new(self.memory, Instant::now() + UNSTOPPED);
         let memory = Curtain::new(&until);
-        let first = Cache::new(&memory);
+        let first = Cache::of_pages(&memory, A::PAGES);
         let mut held = Held::new(self.tasks);
         let Some(Movers { gils, running: to_stop }) = self.watch_movers(&first, &mut held)? else { return Ok(None) };
         if to_stop.is_empty() {
             let list = self.ids.list().to_vec();
-            let read = || self.collect(&Cache::new(&memory), UNSTOPPED);
+            let read = || self.collect(&Cache::of_pages(&memory, A::PAGES), UNSTOPPED);
             let (read, stats) = self.tasks.look_during(&list, self.options.tasks, read);
             let read = match read {
                 Err(ReadError::Deadline) => return Ok(None),
@@ -245,7 +245,7 @@ impl<'s, A: Along> Session<'s, A> {
     fn read_stopped(&mut self, gils: &[GilState], held: &mut Held<'s>) -> Result<Option<Stopped<A>>, ReadError> {
         let until = Until::new(self.memory, Instant::now() + self.options.max_pause);
         let memory = Curtain::with_absent(&until, self.known.absent.clone());
-        let cache = Cache::new(&memory);
+        let cache = Cache::of_pages(&memory, A::PAGES);
         cache.prefetch_again(self.known.extents.iter().copied());
         let world = collect_with(&cache, self.runtime, self.wanted(self.options.max_pause))?;
         let found = self.along.find(&Objects::new(&cache, &self.runtime.layout, self.runtime.quirks), &world);
@@ -299,14 +299,14 @@ impl<'s, A: Along> Session<'s, A> {
         self.attempts += 1;
         self.ids.forget();
         let unstopped = Until::new(self.memory, Instant::now() + UNSTOPPED);
-        let first = Cache::new(&unstopped);
+        let first = Cache::of_pages(&unstopped, A::PAGES);
         let _ = self.collect(&first, UNSTOPPED);
         let ids = self.tasks.ids().unwrap_or_default();
         let stats = self.tasks.look_during(&ids, self.options.tasks, || ()).1;
         let mut held = Held::new(self.tasks);
         held.stop_all(self.options.max_pause);
         let memory = Until::new(self.memory, Instant::now() + self.options.max_pause);
-        let cache = Cache::new(&memory);
+        let cache = Cache::of_pages(&memory, A::PAGES);
         cache.prefetch_again(first.extents());
         let read = self.collect(&cache, self.options.max_pause);
         let gils = read_movers(&Cache::new(&memory), &memory, self.runtime);
@@ -338,7 +338,7 @@ impl<'s, A: Along> Session<'s, A> {
         let mut held = Held::new(self.tasks);
         held.watch(self.tasks.ids().unwrap_or_default());
         let memory = Until::new(self.memory, Instant::now() + UNSTOPPED);
-        let read = self.collect(&Cache::new(&memory), UNSTOPPED)?;
+        let read = self.collect(&Cache::of_pages(&memory, A::PAGES), UNSTOPPED)?;
         let gils = read_movers(&Cache::new(self.memory), self.memory, self.runtime)?;
         let unproved = self.not_among(&held.slept(), &read.0);
         Ok(self.finish(read, gils.into_iter().map(|m| m.gil).collect(), Mode::None, 0, unproved))

@@ -1,13 +1,17 @@
 //! A read-through cache: each page of memory is read once per snapshot, in batches where the reader can say ahead what it
 //! will want. What was read can be listed, so that a second pass reads it all again at once while a thread is stopped.
 
+mod extents;
 mod pages;
 
+pub use self::pages::PageSize;
+
+use self::extents::Extents;
 use self::pages::Pages;
 use super::{Batch as Pieces, Extent, Memory, ReadError};
-use crate::base::{Addr, AddrHashing, AddrMap, Record, limits};
+use crate::base::{Addr, AddrHashing, Record, limits};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ops::{Deref, Range};
 use std::rc::Rc;
 
@@ -61,50 +65,6 @@ pub struct Cache<'m> {
     is_second: Cell<bool>,
 }
 
-/// What was read, by where it starts. Most look-ups are for just that; the order is for those within a larger extent.
-#[derive(Default)]
-struct Extents {
-    by_start: AddrMap<Bytes>,
-    /// Starts of extents of which none lies within another, so that the nearest start tells whether a piece is there.
-    starts: BTreeSet<Addr>,
-}
-
-impl Extents {
-    fn insert(&mut self, addr: Addr, bytes: Bytes) {
-        let len = bytes.len;
-        if self.get(addr, len).is_some() {
-            // Another holds it already; but one that starts there is found more quickly.
-            self.by_start.entry(addr).or_insert(bytes);
-            return;
-        }
-        // An extent within another would be found instead of it.
-        while let Some(inner) =
-            self.starts.range(addr..).next().copied().filter(|inner| self.is_within(*inner, addr, len))
-        {
-            self.starts.remove(&inner);
-        }
-        self.by_start.insert(addr, bytes);
-        self.starts.insert(addr);
-    }
-
-    /// True when the extent that starts at `inner` lies within `len` bytes from `addr` on.
-    fn is_within(&self, inner: Addr, addr: Addr, len: usize) -> bool {
-        let end = self.by_start.get(&inner).map_or(u64::MAX, |bytes| inner.0.saturating_add(bytes.len as u64));
-        end <= addr.0.saturating_add(len as u64)
-    }
-
-    /// The extent that holds this piece, with its start.
-    fn get(&self, addr: Addr, len: usize) -> Option<(Addr, &Bytes)> {
-        if let Some(bytes) = self.by_start.get(&addr).filter(|bytes| len <= bytes.len) {
-            return Some((addr, bytes));
-        }
-        let base = self.starts.range(..=addr).next_back()?;
-        let bytes = self.by_start.get(base)?;
-        let within = usize::try_from(addr.0 - base.0).ok()?;
-        (within.checked_add(len)? <= bytes.len).then_some((*base, bytes))
-    }
-}
-
 /// A piece of this length is likely to be looked at again at once.
 const RUN_BYTES: usize = 512;
 
@@ -120,11 +80,16 @@ struct Batch {
 }
 
 impl<'m> Cache<'m> {
-    /// An empty cache.
+    /// An empty cache, which reads small pages.
     pub fn new(memory: &'m dyn Memory) -> Cache<'m> {
+        Cache::of_pages(memory, PageSize::Small)
+    }
+
+    /// An empty cache, which reads pages of this size.
+    pub fn of_pages(memory: &'m dyn Memory, size: PageSize) -> Cache<'m> {
         Cache {
             memory,
-            pages: RefCell::default(),
+            pages: RefCell::new(Pages::new(size)),
             extents: RefCell::default(),
             last: RefCell::default(),
             batch: RefCell::default(),
@@ -150,7 +115,7 @@ impl<'m> Cache<'m> {
         }
         let extents = self.extents();
         self.forgotten.replace(extents);
-        self.pages.replace(Pages::default());
+        self.pages.borrow_mut().clear();
         self.extents.replace(Extents::default());
         self.last.replace(None);
         self.room.set(limits::CACHE_BYTES);
@@ -249,32 +214,42 @@ impl<'m> Cache<'m> {
 
     /// Reads the pages that these extents lie on; by themselves large ones, and those of which pages cannot be read.
     fn fetch(&self, mut missing: Vec<Extent>, batch: &mut Batch) {
-        let mut numbers: Vec<u64> = Vec::new();
-        {
+        let runs = {
             let pages = self.pages.borrow();
             let is_missing = |number: &u64| !pages.has(*number) && !batch.absent.contains(number);
-            let most = self.room.get() / pages::PAGE as usize;
+            let most = pages.in_bytes(self.room.get());
+            let mut numbers: Vec<u64> = Vec::new();
             for extent in missing.iter().filter(|extent| extent.len <= pages::LONGEST) {
                 if numbers.len() > most {
                     break;
                 }
-                numbers.extend(pages::numbers(extent.addr, extent.len).filter(is_missing));
+                numbers.extend(pages.numbers(extent.addr, extent.len).filter(is_missing));
             }
-        }
-        numbers.sort_unstable();
-        numbers.dedup();
-        let failed = self.read_pages(&pages::runs(&numbers));
-        let (absent, several): (Vec<Extent>, _) = failed.into_iter().partition(|run| run.len as u64 == pages::PAGE);
-        // One of several may be what cannot be read.
-        let single = several.into_iter().flat_map(|run| pages::numbers(run.addr, run.len));
-        let single: Vec<Extent> = single.flat_map(|number| pages::runs(&[number])).collect();
-        for page in absent.into_iter().chain(self.read_pages(&single)) {
-            batch.absent.extend(pages::numbers(page.addr, page.len));
+            numbers.sort_unstable();
+            numbers.dedup();
+            pages.runs(&numbers)
+        };
+        let failed = self.read_pages(&runs);
+        if !failed.is_empty() {
+            self.read_singly(failed, batch);
         }
         missing.retain(|extent| self.cached(extent.addr, extent.len).is_none());
         if !missing.is_empty() {
             self.read_by_themselves(missing, batch);
         }
+    }
+
+    /// Reads the pages of runs that could not be read, as one of several may be why, and notes those that cannot.
+    fn read_singly(&self, failed: Vec<Extent>, batch: &mut Batch) {
+        let (absent, single) = {
+            let pages = self.pages.borrow();
+            let (absent, several): (Vec<Extent>, _) = failed.into_iter().partition(|run| pages.is_single(run));
+            let single = several.into_iter().flat_map(|run| pages.numbers(run.addr, run.len));
+            (absent, single.flat_map(|number| pages.runs(&[number])).collect::<Vec<Extent>>())
+        };
+        let absent: Vec<Extent> = absent.into_iter().chain(self.read_pages(&single)).collect();
+        let pages = self.pages.borrow();
+        batch.absent.extend(absent.iter().flat_map(|page| pages.numbers(page.addr, page.len)));
     }
 
     /// Reads whole pages; returns those that could not be.
@@ -348,9 +323,7 @@ impl<'m> Cache<'m> {
     /// Everything that was read.
     pub fn extents(&self) -> Vec<Extent> {
         let extents = self.extents.borrow();
-        let len = |addr: &Addr| extents.by_start.get(addr).map_or(0, |bytes| bytes.len);
-        let alone = extents.starts.iter().map(|addr| Extent { addr: *addr, len: len(addr) });
-        let kept = self.pages.borrow().extents().into_iter().chain(alone);
+        let kept = self.pages.borrow().extents().into_iter().chain(extents.list());
         self.forgotten.borrow().iter().copied().chain(kept).collect()
     }
 

@@ -5,7 +5,7 @@
 mod cache;
 mod deadline;
 
-pub use cache::{Bytes, Cache};
+pub use cache::{Bytes, Cache, PageSize};
 pub use deadline::Until;
 
 use crate::base::Addr;

@@ -1,19 +1,27 @@
-//! Memory that was read, by pages: objects lie close together, so what one read brings along is mostly wanted next, and one
-//! look into one map tells where a piece is.
+//! Memory that was read, by pages of one size: objects lie close together, so what one read brings along is mostly wanted next,
+//! and one look into one map tells where a piece is.
 
 use super::{Bytes, Extent};
 use crate::base::{Addr, AddrMap};
 use std::ops::Range;
 use std::rc::Rc;
 
-/// Bytes of a page; the kernel maps no less, so that a page can be read wholly or not at all.
-pub(super) const PAGE: u64 = 4096;
 /// Longest piece that is read at a time, in bytes: one page that cannot be read costs no more than this.
 pub(super) const LONGEST: usize = 64 << 10;
 
+/// How much of memory is read at least, in bytes: a power of two. The kernel maps whole pages of 4096, so such a piece of one
+/// can be read wholly or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageSize {
+    /// 1024: for stacks, of which little is wanted in many places.
+    Small = 1024,
+    /// 4096: for many objects of the same kinds, which lie beside each other.
+    Large = 4096,
+}
+
 /// Pages by their number.
-#[derive(Default)]
 pub(super) struct Pages {
+    size: u64,
     by_number: AddrMap<Place>,
 }
 
@@ -25,26 +33,44 @@ struct Place {
     run: Range<usize>,
 }
 
-/// The number of the page that has an address.
-fn number(addr: Addr) -> u64 {
-    addr.0 / PAGE
-}
-
-/// The numbers of the pages that have a piece of memory.
-pub(super) fn numbers(addr: Addr, len: usize) -> Range<u64> {
-    let last = addr.0.saturating_add((len as u64).saturating_sub(1));
-    number(addr)..number(Addr(last)) + 1
-}
-
 impl Pages {
+    pub(super) fn new(size: PageSize) -> Pages {
+        Pages { size: size as u64, by_number: AddrMap::default() }
+    }
+
+    /// Forgets all of them.
+    pub(super) fn clear(&mut self) {
+        self.by_number = AddrMap::default();
+    }
+
+    /// The number of the page that has an address.
+    fn number(&self, addr: Addr) -> u64 {
+        addr.0 / self.size
+    }
+
+    /// The numbers of the pages that have a piece of memory.
+    pub(super) fn numbers(&self, addr: Addr, len: usize) -> Range<u64> {
+        let last = addr.0.saturating_add((len as u64).saturating_sub(1));
+        self.number(addr)..self.number(Addr(last)) + 1
+    }
+
+    /// How many pages take so many bytes at the most.
+    pub(super) fn in_bytes(&self, bytes: usize) -> usize {
+        bytes / self.size as usize
+    }
+
+    pub(super) fn is_single(&self, piece: &Extent) -> bool {
+        piece.len as u64 == self.size
+    }
+
     pub(super) fn has(&self, number: u64) -> bool {
         self.by_number.contains_key(&Addr(number))
     }
 
     /// All of what is kept in one piece around an address, with its start.
     pub(super) fn around(&self, addr: Addr, len: usize) -> Option<(Addr, Bytes)> {
-        let place = self.by_number.get(&Addr(number(addr)))?;
-        let from = place.at + (addr.0 % PAGE) as usize;
+        let place = self.by_number.get(&Addr(self.number(addr)))?;
+        let from = place.at + (addr.0 % self.size) as usize;
         if from.checked_add(len)? > place.run.end {
             return None;
         }
@@ -55,14 +81,14 @@ impl Pages {
     /// A copy of a piece that is not in one here; `None` unless all of it is.
     pub(super) fn joined(&self, addr: Addr, len: usize) -> Option<Vec<u8>> {
         addr.0.checked_add(len as u64)?;
-        if !numbers(addr, len).all(|number| self.has(number)) {
+        if !self.numbers(addr, len).all(|number| self.has(number)) {
             return None;
         }
         let mut joined = Vec::with_capacity(len);
         while joined.len() < len {
             let addr = addr.offset(joined.len() as u64);
-            let place = self.by_number.get(&Addr(number(addr)))?;
-            let run = place.buffer.get(place.at + (addr.0 % PAGE) as usize..place.run.end)?;
+            let place = self.by_number.get(&Addr(self.number(addr)))?;
+            let run = place.buffer.get(place.at + (addr.0 % self.size) as usize..place.run.end)?;
             joined.extend(run.iter().take(len - joined.len()));
         }
         Some(joined)
@@ -82,7 +108,7 @@ impl Pages {
             });
             let count = 1 + more.count();
             let run = range.start..end.1;
-            for (number, at) in (number(first.addr)..).zip(run.clone().step_by(PAGE as usize)) {
+            for (number, at) in (self.number(first.addr)..).zip(run.clone().step_by(self.size as usize)) {
                 let place = Place { buffer: buffer.clone(), at, run: run.clone() };
                 self.by_number.insert(Addr(number), place);
             }
@@ -94,20 +120,20 @@ impl Pages {
     pub(super) fn extents(&self) -> Vec<Extent> {
         let mut numbers: Vec<u64> = self.by_number.keys().map(|number| number.0).collect();
         numbers.sort_unstable();
-        runs(&numbers)
+        self.runs(&numbers)
     }
-}
 
-/// Pages, sorted by their numbers, each once, as pieces to be read.
-pub(super) fn runs(numbers: &[u64]) -> Vec<Extent> {
-    let mut runs: Vec<Extent> = Vec::new();
-    let mut next = None;
-    for number in numbers {
-        match runs.last_mut().filter(|run| next == Some(*number) && run.len < LONGEST) {
-            Some(run) => run.len += PAGE as usize,
-            None => runs.push(Extent { addr: Addr(number * PAGE), len: PAGE as usize }),
+    /// Pages, sorted by their numbers, each once, as pieces to be read.
+    pub(super) fn runs(&self, numbers: &[u64]) -> Vec<Extent> {
+        let mut runs: Vec<Extent> = Vec::new();
+        let mut next = None;
+        for number in numbers {
+            match runs.last_mut().filter(|run| next == Some(*number) && run.len < LONGEST) {
+                Some(run) => run.len += self.size as usize,
+                None => runs.push(Extent { addr: Addr(number * self.size), len: self.size as usize }),
+            }
+            next = number.checked_add(1);
         }
-        next = number.checked_add(1);
+        runs
     }
-    runs
 }
