@@ -13,8 +13,8 @@ pub(super) const LONGEST: usize = 64 << 10;
 /// can be read wholly or not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageSize {
-    /// 1024: for stacks, of which little is wanted in many places.
-    Small = 1024,
+    /// 512: for stacks, of which little is wanted in many places.
+    Small = 512,
     /// 4096: for many objects of the same kinds, which lie beside each other.
     Large = 4096,
 }
