@@ -32,7 +32,7 @@ impl Memory for Ragged {
 #[test]
 fn what_was_read_once_is_not_read_again() {
     let memory = Counting { reads: Cell::new(0) };
-    let cache = Cache::new(&memory);
+    let cache = Cache::of_pages(&memory, PageSize::Large);
     assert_eq!(&*cache.bytes(Addr(0x1080), 8).unwrap(), [128, 129, 130, 131, 132, 133, 134, 135]);
     assert_eq!(&*cache.bytes(Addr(0x1082), 2).unwrap(), [130, 131]);
     assert_eq!(memory.reads.get(), 1);
@@ -51,7 +51,7 @@ fn what_was_read_once_is_not_read_again() {
 #[test]
 fn pages_beside_each_other_are_one_piece() {
     let memory = Counting { reads: Cell::new(0) };
-    let cache = Cache::new(&memory);
+    let cache = Cache::of_pages(&memory, PageSize::Large);
     let far = 0x1000 + 40 * 4096;
     cache.prefetch((1..41).map(|page| Extent { addr: Addr(page * 4096 + 9), len: 16 }));
     cache.prefetch([Extent { addr: Addr(far), len: 8 }]);
@@ -73,7 +73,7 @@ fn a_page_that_cannot_be_read_does_not_hide_its_neighbours() {
             if addr.0 < hole.end && addr.0 + buf.len() as u64 > hole.start { Err(ReadError::Unmapped) } else { Ok(()) }
         }
     }
-    let cache = Cache::new(&Hole);
+    let cache = Cache::of_pages(&Hole, PageSize::Large);
     let items = [0x1010, 0x2ff0, 0x2ff8, 0x3010, 0x3ff8, 0x4000];
     let results = cache.batched(&items, |start| cache.bytes(Addr(*start), 16).map(|bytes| bytes.len()));
     let missing = Err(ReadError::Unmapped);
@@ -91,6 +91,15 @@ fn a_single_read_stays_on_its_page_unless_it_has_to_leave_it() {
     let cache = Cache::new(&OnePage);
     assert_eq!(cache.bytes(Addr(0x1ff0), 16).map(|bytes| bytes.len()), Ok(16));
     assert_eq!(cache.bytes(Addr(0x1ff8), 16).err(), Some(ReadError::Unmapped));
+}
+
+#[test]
+fn small_pages_bring_less_along() {
+    let memory = Counting { reads: Cell::new(0) };
+    let cache = Cache::new(&memory);
+    cache.bytes(Addr(0x1080), 8).unwrap();
+    assert!(cache.has(Addr(0x1000), 512) && !cache.has(Addr(0x1200), 1));
+    assert_eq!(memory.reads.get(), 1);
 }
 
 #[test]
@@ -119,7 +128,7 @@ fn a_short_extent_read_before_does_not_hide_a_longer_one() {
 #[test]
 fn a_piece_of_any_extent_is_found() {
     let memory = Ragged(Counting { reads: Cell::new(0) });
-    let cache = Cache::new(&memory);
+    let cache = Cache::of_pages(&memory, PageSize::Large);
     // Within one another in either order, and overlapping.
     for (addr, len) in [(0x1010, 8), (0x1000, 512), (0x1020, 16), (0x1180, 256), (0x1000, 600), (0x1400, 8)] {
         cache.prefetch([Extent { addr: Addr(addr), len }]);
@@ -151,7 +160,7 @@ fn extents_beyond_the_last_address_fail_once() {
 #[test]
 fn a_piece_of_a_large_extent_is_found_beside_a_small_one_within() {
     let memory = Ragged(Counting { reads: Cell::new(0) });
-    let cache = Cache::new(&memory);
+    let cache = Cache::of_pages(&memory, PageSize::Large);
     let (large, other) = (Addr(0x1000), Addr(0x9000));
     for (addr, len) in [(other, 512), (Addr(0x1010), 8), (large, 512)] {
         cache.prefetch([Extent { addr, len }]);
