@@ -247,7 +247,8 @@ KINDS = {"native": "computes in C, without the GIL", "python": "runs Python"}
 
 
 def table_of_pauses(interpreter, found):
-    lines = [f"### Other threads, CPython {interpreter['version']}", "",
+    threaded = ", free-threaded" if "free-threaded" in interpreter["kind"] else ""
+    lines = [f"### Other threads, CPython {interpreter['version']}{threaded}", "",
              "| the main thread | another thread | tool | longest gap, median µs | longest gap of all µs |", "|---|---|---|---:|---:|"]
     for (name, kind), rows in found.items():
         for tool, gaps in rows.items():

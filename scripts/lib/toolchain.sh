@@ -41,7 +41,7 @@ need_command() {
 
 # build_release: builds pyattach for use and prints its path; without libraries where that is possible. With musl it starts
 # quickest: glibc asks the processor some 80 questions first, each of which leaves a virtual machine. Fixed addresses spare
-# some 6,000 relocations, half as much time again.
+# some 6,000 relocations.
 build_release() {
     local target
     target=$(rustc -vV | sed -n 's/^host: //p')

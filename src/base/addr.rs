@@ -44,7 +44,7 @@ impl Addr {
 
 impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // There are thousands in a report, and `{:#x}` takes several times as long.
+        // There are thousands in a report, and `{:#x}` looks after padding and signs for each.
         let mut text = *b"0x0000000000000000";
         let digits = (16 - self.0.leading_zeros() as usize / 4).max(1);
         let text = text.split_at_mut_checked(2 + digits).map(|(text, _)| text).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The only unsafe code: system calls that `nix` cannot express, because it knows no real-time signals and would lose one
-//! that arrives while a thread is being stopped; and a setting of the C library's allocator.
+//! that arrives while a thread is being stopped; a setting of the C library's allocator, and an advice on memory
+//! of our own.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -59,8 +60,8 @@ pub fn share_heap() {
     }
 }
 
-/// Has the kernel give memory to a buffer that is about to be filled, all at once (Linux 5.14; before that nothing happens): page by
-/// page, when each is first touched, takes six times as long.
+/// Has the kernel give memory to a buffer that is about to be filled, all at once (Linux 5.14; before that nothing happens). Else
+/// each page costs a fault when it is first touched.
 pub(super) fn populate(buffer: &mut [MaybeUninit<u8>]) {
     if buffer.len() < WORTH_POPULATING {
         return;

@@ -129,8 +129,8 @@ pub fn subprocesses(pid: i32, options: &StackOptions) -> Result<StacksReport, St
 /// The Python processes below a process, with their command lines: what may be meant where it is itself none. Those that do not
 /// show in time, or cannot be looked at, are left out.
 pub fn pythons_below(pid: i32) -> Vec<(i32, String)> {
-    let below: Vec<i32> = descendants(pid).unwrap_or_default().into_iter().map(|(found, _)| found).collect();
-    let below: Vec<i32> = below.into_iter().filter(|found| *found != pid).collect();
+    let all = descendants(pid).unwrap_or_default().into_iter().map(|(found, _)| found);
+    let below: Vec<i32> = all.filter(|found| *found != pid).collect();
     let files = KnownFiles::default();
     let looks = each_with_deadline(below.clone(), HINT_TIME, HINT_TIME, move |pid| {
         matches!(look(*pid, &files), Look::Python).then(|| command_line(*pid).join(" "))

@@ -74,7 +74,7 @@ fn memfd_noexec() -> Outcome {
 }
 
 fn filter(rules: &str) -> Result<[String; 3], Failed> {
-    let program = Stage::new("/".as_ref())?.inside("filtered_calls.py").display().to_string();
+    let program = Stage::new("/".as_ref())?.inside("filtered.py").display().to_string();
     Ok([registry::find("3.11")?.python.clone(), program, rules.to_owned()])
 }
 

@@ -15,7 +15,7 @@ pub(super) struct FrameStyle {
 
 /// Appends the lines of a frame: where it is, its source when there is some, its local variables.
 ///
-/// There may be thousands, so pieces are appended one by one: formatting them takes several times as long.
+/// There may be thousands, so pieces are appended one by one, without formatting and texts in between.
 pub(super) fn push_frame(to: &mut String, frame: &Frame, line: Option<SourceLine<'_>>, style: FrameStyle) {
     push_head(to, frame, style.indent);
     if let Some(line) = line {

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 const BUFFER_BYTES: usize = 16 << 10;
 
-/// Collects pieces. Unlike `BufWriter` it copies short ones without calling `memcpy`, which in some C libraries (musl) takes
-/// as long for a byte as for a hundred.
+/// Collects pieces. Unlike `BufWriter` it copies short ones without calling `memcpy`, whose call costs
+/// more than the bytes do, in musl by far.
 pub(super) struct TokenBuffer<'o> {
     out: &'o mut dyn Write,
     buffer: Vec<u8>,
